@@ -11,16 +11,25 @@ import sys
 
 import ristretto
 import schema as schemas
+from merlin import Transcript
 from range_batch import Argument, Layout, Refused, Statement, begin, eq, verify
 from ristretto import L, encode, sum_of
 
-COUNTER = itertools.count()
 HALF = pow(2, -1, L)
 
 
-def draw():
-    """A scalar; repeatable, for this program only."""
-    return int.from_bytes(hashlib.sha512(b"attacks %d" % next(COUNTER)).digest(), "little") % L
+class Coins:
+    """Scalars from a seed; repeatable, for these programs only."""
+
+    def __init__(self, seed):
+        self.seed, self.counter = seed, itertools.count()
+
+    def __call__(self):
+        data = self.seed + b" %d" % next(self.counter)
+        return int.from_bytes(hashlib.sha512(data).digest(), "little") % L
+
+
+draw = Coins(b"attacks")
 
 
 def attribute(name, cls, low, high, aggregate=0):
@@ -79,12 +88,14 @@ class Prover:
             ]
         return Statement(b"c" * 32, 3, 7, sch, b"b" * 32, points[schemas.STOCK], points[schemas.FLOW])
 
-    def prove(self, s):
+    def prove(self, s, transcript=Transcript, coins=None):
+        """Makes an argument; the same `coins` twice make a prover that can be rewound."""
+        draw = Coins(coins) if coins else globals()["draw"]
         lay, h, g = self.layout, schemas.generator_h(), schemas.generator_g()
         bases = lay.bit_generators()
         deltas = [draw() for _ in range(lay.m)]
         rows = [sum_of([*b, d], [*bases, h]) for b, d in zip(self.bits, deltas)]
-        t = begin(s)
+        t = begin(s, transcript)
         t.points(b"rows", [encode(d) for d in rows])
         y = t.challenge(b"y")
         tau = t.challenges(b"tau", lay.q)

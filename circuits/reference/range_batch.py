@@ -7,9 +7,10 @@ from encoding import Reader
 from merlin import Transcript
 from ristretto import IDENTITY, L, add, decode, equal, sum_of
 
+# Limits of the decoder; every layout stays below them.
 MAX_SLOTS = 32768
-MAX_ROUNDS = 15
-MAX_COLUMNS = 40320
+MAX_ROWS = MAX_COLUMNS = 16384
+MAX_ROUNDS = 14
 
 
 class Refused(Exception):
@@ -47,7 +48,7 @@ class Argument:
         """Decodes the fields without a version byte."""
         reader = Reader(data)
         out = cls(
-            reader.items(reader.point, MAX_SLOTS),
+            reader.items(reader.point, MAX_ROWS),
             reader.items(lambda: (reader.point(), reader.point()), MAX_ROUNDS),
             *(reader.point() for _ in range(5)),
             reader.items(reader.scalar, MAX_COLUMNS),
@@ -107,9 +108,9 @@ def eq(point, index):
     return out
 
 
-def begin(s):
+def begin(s, transcript=Transcript):
     """The transcript of a statement, up to the rows."""
-    t = Transcript(b"zkbureau/range-batch/v1")
+    t = transcript(b"zkbureau/range-batch/v1")
     t.message(b"chain", s.chain)
     t.u64(b"agency", s.agency)
     t.u64(b"batch", s.batch)
@@ -121,7 +122,7 @@ def begin(s):
     return t
 
 
-def verify(s, a):
+def verify(s, a, transcript=Transcript):
     """Refused or DecodeError unless the argument `a` proves the statement `s`."""
     if len(s.stocks) != len(s.flows):
         raise Refused("one point per class and record")
@@ -132,7 +133,7 @@ def verify(s, a):
     values = {schemas.STOCK: [decode(v) for v in s.stocks], schemas.FLOW: [decode(v) for v in s.flows]}
     rows = [decode(d) for d in a.rows]
 
-    t = begin(s)
+    t = begin(s, transcript)
     t.points(b"rows", a.rows)
     y = t.challenge(b"y")
     tau = t.challenges(b"tau", lay.q)
