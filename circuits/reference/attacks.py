@@ -1,12 +1,15 @@
-"""A slow prover of the batch range argument and one cheat per constraint: `python3 attacks.py`.
+"""A slow prover of the batch range argument and one cheat per constraint: `python3 attacks.py [FILE]`.
 
 The prover follows the spec page (not the Rust code) and computes the sum-check naively. Each cheat gives
 the verifier something that breaks exactly one constraint, keeps everything else consistent, and must be
-refused; the honest prover must be accepted at every layout tried.
+refused; the honest prover must be accepted at every layout tried. FILE holds the same cases for other
+verifiers; it is compared, or written when ZKBUREAU_BLESS=1.
 """
 
 import hashlib
 import itertools
+import json
+import os
 import sys
 
 import ristretto
@@ -169,14 +172,11 @@ STOCKS = schema(attribute("one", schemas.STOCK, 0, 1))
 FLOWS = schema(attribute("paid", schemas.FLOW, 0, 2))
 
 
-def accepted(prover):
-    s = prover.statement()
-    a = prover.prove(s)
-    try:
-        verify(s, a)
-    except Refused:
-        return False
-    return True
+HONEST = (
+    ("one record", STOCKS, 1), ("one row of two slots", STOCKS, 2), ("flows only", FLOWS, 5),
+    ("stocks only, last row short", STOCKS, 9), ("one row, one slot", MIXED, 1),
+    ("two slots a row, one missing", MIXED, 23), ("rows not a power of two", MIXED, 10),
+)
 
 
 def cheats():
@@ -210,22 +210,45 @@ def cheats():
     yield cheat("a wrong cross term", lambda p: setattr(p, "extra_claim", 1))
 
 
-def main():
-    failures = 0
-    for name, sch, slots in (
-        ("one record", STOCKS, 1), ("one row of two slots", STOCKS, 2), ("flows only", FLOWS, 5),
-        ("stocks only, last row short", STOCKS, 9), ("one row, one slot", MIXED, 1),
-        ("two slots a row, one missing", MIXED, 23), ("rows not a power of two", MIXED, 10),
-    ):
-        good = accepted(Prover(sch, slots))
-        failures += not good
-        print("ok" if good else "FAILED", "honest:", name)
-    for name, prover in cheats():
-        bad = accepted(prover)
-        failures += bad
-        print("FAILED" if bad else "ok", "refused:", name)
-    return 1 if failures else 0
+def case(name, accept, prover):
+    """Makes an argument, checks the verdict on it and returns all of it for other verifiers."""
+    s = prover.statement()
+    a = prover.prove(s)
+    try:
+        verify(s, a)
+        accepted = True
+    except Refused:
+        accepted = False
+    print("ok" if accepted == accept else "FAILED", "accept" if accept else "refuse", name)
+    return accepted == accept, {
+        "name": name,
+        "accept": accept,
+        "schema": s.schema.to_json(),
+        "chain": s.chain.hex(),
+        "agency": s.agency,
+        "batch": s.batch,
+        "body": s.body.hex(),
+        "stocks": [p.hex() for p in s.stocks],
+        "flows": [p.hex() for p in s.flows],
+        "argument": "01" + a.encode().hex(),
+    }
+
+
+def main(path=None):
+    results = [case(name, True, Prover(sch, slots)) for name, sch, slots in HONEST]
+    results += [case(name, False, prover) for name, prover in cheats()]
+    good = all(ok for ok, _ in results)
+    if path:
+        text = json.dumps([vector for _, vector in results], indent=1) + "\n"
+        if os.environ.get("ZKBUREAU_BLESS") == "1":
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+        with open(path, encoding="utf-8") as file:
+            if file.read() != text:
+                print("FAILED", path, "is not what this program makes")
+                good = False
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

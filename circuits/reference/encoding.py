@@ -51,6 +51,10 @@ def write_string(text):
     return len(data).to_bytes(4, "little") + data
 
 
+def write_list(items):
+    return len(items).to_bytes(4, "little") + b"".join(items)
+
+
 def _framed(domain, parts):
     return b"".join(len(p).to_bytes(8, "little") + p for p in (domain.encode(), *parts))
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import schema as schemas
-from encoding import Reader
+from encoding import Reader, write_list
 from merlin import Transcript
 from ristretto import IDENTITY, L, add, decode, equal, sum_of
 
@@ -56,6 +56,15 @@ class Argument:
         )
         reader.end()
         return out
+
+
+    def encode(self):
+        """The fields without a version byte."""
+        masks = [self.t, self.t_stocks, self.t_flows, self.e1, self.e0]
+        z, rest = ([v.to_bytes(32, "little") for v in part] for part in (
+            self.z, (self.theta, self.phi_stocks, self.phi_flows, self.kappa)))
+        return b"".join([
+            write_list(self.rows), write_list([a + b for a, b in self.rounds]), *masks, write_list(z), *rest])
 
 
 class Layout:

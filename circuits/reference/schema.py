@@ -85,6 +85,19 @@ class Schema:
             ],
         )
 
+    def to_json(self):
+        classes, aggregates = ({v: k for k, v in names.items()} for names in (CLASSES, AGGREGATES))
+        return {
+            "version": self.version,
+            "attributes": [
+                {
+                    "name": a.name, "class": classes[a.cls], "aggregate": aggregates[a.aggregate],
+                    "min": a.min, "max": a.max, "unit": a.unit, "description": a.description,
+                }
+                for a in self.attributes
+            ],
+        }
+
     @classmethod
     def decode(cls, data):
         reader = Reader(data)

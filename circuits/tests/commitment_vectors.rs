@@ -107,21 +107,48 @@ fn schemas() -> Vec<(&'static str, Schema)> {
     use Class::{Flow, Stock};
     let cards = vec![
         present(),
-        attribute("balance", Stock, Sum, (-1000, 5000), "NT$", "owed at the end of the month"),
+        attribute(
+            "balance",
+            Stock,
+            Sum,
+            (-1000, 5000),
+            "NT$",
+            "owed at the end of the month",
+        ),
         attribute("payments", Flow, Sum, (0, 300), "NT$", "paid in the month"),
-        attribute("months_in_arrears", Stock, Max, (0, 9), "months", "worst card, größter Rückstand"),
+        attribute(
+            "months_in_arrears",
+            Stock,
+            Max,
+            (0, 9),
+            "months",
+            "worst card, größter Rückstand",
+        ),
         attribute("months_late", Flow, Count, (0, 3), "months", ""),
     ];
     let wide = vec![
         present(),
-        attribute("widest", Stock, Sum, (-(1 << 50), -(1 << 50) + (1 << 40) - 1), "", ""),
+        attribute(
+            "widest",
+            Stock,
+            Sum,
+            (-(1 << 50), -(1 << 50) + (1 << 40) - 1),
+            "",
+            "",
+        ),
         attribute("power", Stock, Min, (0, 1 << 39), "u", ""),
         attribute("bit", Stock, Count, (7, 8), "u", ""),
     ];
     vec![
         ("cards", Schema::new(1, cards).expect("valid")),
-        ("stocks only, widest ranges", Schema::new(4_000_000_000, wide).expect("valid")),
-        ("nothing but present", Schema::new(0, vec![present()]).expect("valid")),
+        (
+            "stocks only, widest ranges",
+            Schema::new(4_000_000_000, wide).expect("valid"),
+        ),
+        (
+            "nothing but present",
+            Schema::new(0, vec![present()]).expect("valid"),
+        ),
     ]
 }
 
@@ -158,7 +185,10 @@ fn vector(name: &str, schema: Schema) -> SchemaVector {
         };
         let blindings =
             RecordBlindings::derive(&SubjectSalt::from_bytes(salt), &context, &schema, &record);
-        let both = [(Class::Stock, blindings.stocks), (Class::Flow, blindings.flows)];
+        let both = [
+            (Class::Stock, blindings.stocks),
+            (Class::Flow, blindings.flows),
+        ];
         let committed = [0, 1].map(|c| {
             let (class, blinding) = both[c];
             let opening = record.opening(&schema, class, blinding);
@@ -184,7 +214,11 @@ fn vector(name: &str, schema: Schema) -> SchemaVector {
     };
     // The opening of the sum opens the sum of the points, so the file is consistent in itself.
     for (c, class) in [Class::Stock, Class::Flow].into_iter().enumerate() {
-        assert_eq!(key.commit(class, &sums[c]).expect("of this class"), points[c], "{name}");
+        assert_eq!(
+            key.commit(class, &sums[c]).expect("of this class"),
+            points[c],
+            "{name}"
+        );
     }
     SchemaVector {
         name: name.into(),
@@ -239,7 +273,10 @@ fn made() -> Vectors {
                 point: generators::bit(slot, attribute, bit).into(),
             })
             .into(),
-        schemas: schemas().into_iter().map(|(name, s)| vector(name, s)).collect(),
+        schemas: schemas()
+            .into_iter()
+            .map(|(name, s)| vector(name, s))
+            .collect(),
     }
 }
 
