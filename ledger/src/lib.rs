@@ -1,1 +1,36 @@
-//! Placeholder.
+//! The ledger: a deterministic state machine, its trees, blocks and certificates, storage, and the
+//! light client that verifies all of it from the genesis file alone.
+//!
+//! By default the crate holds what a client needs: types, transactions, blocks, proofs and the
+//! [`light`] client. Feature `state` adds execution, the trees and an in-memory store; feature
+//! `store` the store on disk (RocksDB). There is no clock, no network and no randomness here: times
+//! and bytes come in, blocks and change sets go out.
+//!
+//! Pages: `ledger/spec/state.md`, `ledger/spec/transactions.md`, `ledger/spec/blocks.md`.
+
+pub mod block;
+pub mod document;
+pub mod genesis;
+pub mod ids;
+pub mod keys;
+pub mod light;
+mod schema_document;
+pub mod state;
+pub mod transaction;
+
+pub use block::{Block, Certificate, Header, SignedHeader, ValidatorSet};
+pub use genesis::{Consortium, Genesis};
+pub use ids::{
+    AgencyId, AnchorId, AuditId, AuditorId, ChainId, Day, Height, HolderTag, IssuerId, TimeMs,
+    TxHash,
+};
+pub use keys::{PublicKey, SealingKey, SecretKey, Signature, SignatureError};
+pub use light::{LightClient, LightError, TrustedHeader, TrustedRoots};
+pub use state::{
+    AnchorState, AuditState, Column, Columns, Leaf, LeafProof, LogSuffix, RegistryKey,
+    RegistryProof, Roots,
+};
+pub use transaction::{
+    AnchorConsent, AuditRequest, BatchBody, BatchEntry, Inquiry, PublishBatch, RevokeConsent,
+    Transaction,
+};

@@ -33,6 +33,34 @@ pub mod domain {
     pub const HOLDER: &str = "zkbureau/holder/v1";
     /// Chain of log entries.
     pub const LOG: &str = "zkbureau/log/v1";
+    /// Root over the ledger's trees.
+    pub const STATE_ROOT: &str = "zkbureau/state-root/v1";
+    /// Key of a value in the registry tree.
+    pub const REGISTRY_KEY: &str = "zkbureau/registry-key/v1";
+    /// Root over a block's transactions.
+    pub const TRANSACTIONS_ROOT: &str = "zkbureau/transactions-root/v1";
+    /// Leaf of the tree over a block's transactions.
+    pub const TRANSACTION_LEAF: &str = "zkbureau/transaction-leaf/v1";
+    /// Inner node of the tree over a block's transactions.
+    pub const TRANSACTION_NODE: &str = "zkbureau/transaction-node/v1";
+    /// Hash of a validator set.
+    pub const VALIDATORS: &str = "zkbureau/validators/v1";
+    /// Everything a batch says besides its commitments.
+    pub const BATCH_BODY: &str = "zkbureau/batch-body/v1";
+    /// What an agency signs when it publishes a batch.
+    pub const SIGN_BATCH: &str = "zkbureau/sign/batch/v1";
+    /// What a revocation key signs.
+    pub const SIGN_REVOCATION: &str = "zkbureau/sign/revocation/v1";
+    /// What a use key signs.
+    pub const SIGN_INQUIRY: &str = "zkbureau/sign/inquiry/v1";
+    /// What an auditor signs.
+    pub const SIGN_AUDIT: &str = "zkbureau/sign/audit-request/v1";
+    /// What a validator signs.
+    pub const SIGN_VOTE: &str = "zkbureau/sign/vote/v1";
+    /// Commitment of an anchor to its consent.
+    pub const ANCHOR_COMMITMENT: &str = "zkbureau/anchor-commitment/v1";
+    /// Digest of an inquiry's request.
+    pub const INQUIRY: &str = "zkbureau/inquiry-digest/v1";
 }
 
 #[cfg(test)]
@@ -56,6 +84,20 @@ mod tests {
             SUBJECT,
             HOLDER,
             LOG,
+            STATE_ROOT,
+            REGISTRY_KEY,
+            TRANSACTIONS_ROOT,
+            TRANSACTION_LEAF,
+            TRANSACTION_NODE,
+            VALIDATORS,
+            BATCH_BODY,
+            SIGN_BATCH,
+            SIGN_REVOCATION,
+            SIGN_INQUIRY,
+            SIGN_AUDIT,
+            SIGN_VOTE,
+            ANCHOR_COMMITMENT,
+            INQUIRY,
         ];
         for (i, a) in all.iter().enumerate() {
             for (j, b) in all.iter().enumerate() {

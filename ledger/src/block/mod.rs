@@ -1,0 +1,11 @@
+//! Blocks, headers and certificates (spec: `ledger/spec/blocks.md`).
+
+mod certificate;
+mod header;
+mod validators;
+
+pub use certificate::{
+    Certificate, CertificateError, SignedHeader, VoteKind, sign_vote, vote_bytes,
+};
+pub use header::{Block, Header, MAX_BLOCK_BYTES, transactions_root};
+pub use validators::{Validator, ValidatorSet};

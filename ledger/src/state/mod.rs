@@ -1,0 +1,16 @@
+//! What the ledger remembers (spec: `ledger/spec/state.md`): leaves and logs of records, columns,
+//! anchors and audits, and the trees that all of it stands in.
+
+mod anchor;
+mod column;
+mod leaf;
+mod proof;
+mod registry;
+mod roots;
+
+pub use anchor::{AnchorState, AnchorStatus, AuditState, Consumption, Revocation};
+pub use column::{Column, Columns, Opened};
+pub use leaf::{Leaf, LogSuffix};
+pub use proof::{EMPTY_TREE, OtherLeaf, TreeProof, inner_hash, leaf_hash, value_hash};
+pub use registry::RegistryKey;
+pub use roots::{LeafProof, RegistryProof, Roots};
