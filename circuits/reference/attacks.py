@@ -210,7 +210,7 @@ def cheats():
     yield cheat("a wrong cross term", lambda p: setattr(p, "extra_claim", 1))
 
 
-def case(name, accept, prover):
+def case(name, valid, prover):
     """Makes an argument, checks the verdict on it and returns all of it for other verifiers."""
     s = prover.statement()
     a = prover.prove(s)
@@ -219,11 +219,12 @@ def case(name, accept, prover):
         accepted = True
     except Refused:
         accepted = False
-    print("ok" if accepted == accept else "FAILED", "accept" if accept else "refuse", name)
-    return accepted == accept, {
+    print("ok" if accepted == valid else "FAILED", "accept" if valid else "refuse", name)
+    return accepted == valid, {
         "name": name,
-        "accept": accept,
+        "valid": valid,
         "schema": s.schema.to_json(),
+        "schema_digest": s.schema.digest().hex(),
         "chain": s.chain.hex(),
         "agency": s.agency,
         "batch": s.batch,
@@ -239,7 +240,8 @@ def main(path=None):
     results += [case(name, False, prover) for name, prover in cheats()]
     good = all(ok for ok, _ in results)
     if path:
-        text = json.dumps([vector for _, vector in results], indent=1) + "\n"
+        about = "Made by circuits/reference/attacks.py, see circuits/spec/range_batch.md."
+        text = json.dumps({"about": about, "vectors": [v for _, v in results]}, indent=2) + "\n"
         if os.environ.get("ZKBUREAU_BLESS") == "1":
             with open(path, "w", encoding="utf-8") as file:
                 file.write(text)

@@ -131,52 +131,66 @@ def begin(s, transcript=Transcript):
     return t
 
 
-def verify(s, a, transcript=Transcript):
-    """Refused or DecodeError unless the argument `a` proves the statement `s`."""
+@dataclass
+class Challenges:
+    y: int
+    tau: list
+    r: list
+    sigma: list
+    e: int
+
+
+def replay(s, a, lay, transcript=Transcript):
+    """Runs the transcript over statement and argument; decodes nothing."""
+    t = begin(s, transcript)
+    t.points(b"rows", a.rows)
+    y = t.challenge(b"y")
+    tau = t.challenges(b"tau", lay.q)
+    r = []
+    for a1, a2 in a.rounds:
+        t.message(b"A1", a1)
+        t.message(b"A2", a2)
+        r.append(t.challenge(b"r"))
+    sigma = t.challenges(b"sigma", lay.p)
+    for label, point in (
+        (b"T", a.t), (b"T-stocks", a.t_stocks), (b"T-flows", a.t_flows), (b"E1", a.e1), (b"E0", a.e0),
+    ):
+        t.message(label, point)
+    return Challenges(y, tau, r, sigma, t.challenge(b"e"))
+
+
+def layout_of(s, a):
+    """The statement's layout; Refused when a count is not the one it implies."""
     if len(s.stocks) != len(s.flows):
         raise Refused("one point per class and record")
     lay = Layout(s.schema, len(s.stocks))
     if (len(a.rows), len(a.rounds), len(a.z)) != (lay.m, lay.q, lay.columns):
         raise Refused("counts")
+    return lay
+
+
+def verify(s, a, transcript=Transcript):
+    """Refused or DecodeError unless the argument `a` proves the statement `s`."""
+    lay = layout_of(s, a)
+    challenges = replay(s, a, lay, transcript)
+    y, tau, r, sigma, e = (getattr(challenges, name) for name in ("y", "tau", "r", "sigma", "e"))
 
     values = {schemas.STOCK: [decode(v) for v in s.stocks], schemas.FLOW: [decode(v) for v in s.flows]}
     rows = [decode(d) for d in a.rows]
-
-    t = begin(s, transcript)
-    t.points(b"rows", a.rows)
-    y = t.challenge(b"y")
-    tau = t.challenges(b"tau", lay.q)
-
-    # The chain of committed claims. The first is the identity: the claim is 0.
-    claim, r = IDENTITY, []
-    for k, (bytes1, bytes2) in enumerate(a.rounds):
-        a1, a2 = decode(bytes1), decode(bytes2)
-        t.message(b"A1", bytes1)
-        t.message(b"A2", bytes2)
-        r_k = t.challenge(b"r")
-        r.append(r_k)
-        claim = add(claim, sum_of([r_k - tau[k], r_k * r_k - tau[k]], [a1, a2]))
-
-    sigma = t.challenges(b"sigma", lay.p)
-    big_t, t_stocks, t_flows, e1, e0 = (decode(v) for v in (a.t, a.t_stocks, a.t_flows, a.e1, a.e0))
-    for label, data in (
-        (b"T", a.t), (b"T-stocks", a.t_stocks), (b"T-flows", a.t_flows), (b"E1", a.e1), (b"E0", a.e0),
-    ):
-        t.message(label, data)
-    e = t.challenge(b"e")
-
+    rounds = [(decode(a1), decode(a2)) for a1, a2 in a.rounds]
+    mask, mask_stocks, mask_flows, e1, e0 = (decode(v) for v in (a.t, a.t_stocks, a.t_flows, a.e1, a.e0))
     h, g = schemas.generator_h(), schemas.generator_g()
 
     # Rows: <z,Bit> + θ'·H = e·U + T.
     u = sum_of([eq(r, j) for j in range(lay.m)], rows)
     left = sum_of([*a.z, a.theta], [*lay.bit_generators(), h])
-    if not equal(left, sum_of([e, 1], [u, big_t])):
+    if not equal(left, sum_of([e, 1], [u, mask])):
         raise Refused("rows")
 
     # Links: Σ_a L(z)[a]·G[a] + φ'·H = e·W + T[c].
     weights = [eq(sigma, k % lay.rho) * eq(r, k // lay.rho) % L for k in range(lay.slots)]
     linear = lay.linear(sigma, a.z)
-    for cls, phi, mask in ((schemas.STOCK, a.phi_stocks, t_stocks), (schemas.FLOW, a.phi_flows, t_flows)):
+    for cls, phi, mask_c in ((schemas.STOCK, a.phi_stocks, mask_stocks), (schemas.FLOW, a.phi_flows, mask_flows)):
         w = sum_of(weights, values[cls])
         if cls == schemas.STOCK:
             present = schemas.generator_attribute(s.schema.attributes[0])
@@ -184,8 +198,13 @@ def verify(s, a, transcript=Transcript):
         positions = [i for i in s.schema.positions(cls) if i != 0]
         bases = [schemas.generator_attribute(s.schema.attributes[i]) for i in positions]
         left = sum_of([*(linear[i] for i in positions), phi], [*bases, h])
-        if not equal(left, sum_of([e, 1], [w, mask])):
+        if not equal(left, sum_of([e, 1], [w, mask_c])):
             raise Refused("link of " + ("stocks", "flows")[cls])
+
+    # The chain of committed claims. The first is the identity: the claim is 0.
+    claim = IDENTITY
+    for (a1, a2), r_k, tau_k in zip(rounds, r, tau, strict=True):
+        claim = add(claim, sum_of([r_k - tau_k, r_k * r_k - tau_k], [a1, a2]))
 
     # Bits: (Σ y^(i+1)·(z_i^2 - e·z_i))·G + κ'·H = e^2·Q + e·E1 + E0.
     total, power = 0, 1

@@ -1,0 +1,54 @@
+//! The second implementation, `circuits/reference/` in Python 3, agrees with the committed vectors
+//! and with published vectors of the primitives (spec: `circuits/spec/README.md`).
+
+use std::path::Path;
+use std::process::Command;
+
+/// Runs a program of `circuits/reference/` and requires success.
+fn python(program: &str, vectors: Option<&str>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new("python3");
+    // -B: no `__pycache__` in the source tree. -E: no settings from the environment, which could
+    // turn assertions off.
+    command
+        .args(["-B", "-E"])
+        .arg(root.join("reference").join(program));
+    command.args(vectors.map(|file| root.join("vectors/v1").join(file)));
+    let output = command
+        .output()
+        .expect("this test needs `python3` (3.10 or later, no packages) in the PATH");
+    assert!(
+        output.status.success(),
+        "{program} {}\n{}{}",
+        vectors.unwrap_or_default(),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+}
+
+#[test]
+fn primitives_match_published_vectors() {
+    python("selftest.py", None);
+}
+
+#[test]
+fn every_cheat_is_refused() {
+    python("attacks.py", Some("range_batch_second_prover.json"));
+}
+
+#[test]
+fn simulator_and_extractor_work() {
+    python("simulator.py", None);
+}
+
+#[test]
+fn range_batch_vectors() {
+    for file in ["range_batch.json", "range_batch_second_prover.json"] {
+        python("verify_range_batch.py", Some(file));
+    }
+}
+
+#[test]
+fn commitment_vectors() {
+    python("verify_commitment.py", Some("commitment.json"));
+}
