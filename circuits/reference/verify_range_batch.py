@@ -51,15 +51,18 @@ def judge(v):
 
 def main(path):
     with open(path, encoding="utf-8") as file:
-        vectors = json.load(file)["vectors"]
+        data = json.load(file)
+    # The Rust code writes {"vectors": […]} with `valid`, attacks.py a list with `accept`.
+    vectors = data if isinstance(data, list) else data["vectors"]
     failures, seen = 0, set()
     for v in vectors:
+        valid = v["valid"] if "valid" in v else v["accept"]
         try:
             accepted, reason = judge(v)
-            agreed = accepted == v["valid"]
+            agreed = accepted == valid
         except AssertionError as error:
             accepted, reason, agreed = None, str(error), False
-        seen.add(v["valid"])
+        seen.add(valid)
         failures += not agreed
         verdict = {True: "accepted", False: "refused", None: "contradiction"}[accepted]
         print("ok" if agreed else "FAILED", verdict, v["name"], f"({reason})" if reason else "")
