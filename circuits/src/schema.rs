@@ -206,6 +206,14 @@ pub enum SchemaError {
     /// Unit or description too long.
     #[error("attribute {0:?}: unit has at most {MAX_UNIT} bytes and description {MAX_DESCRIPTION}")]
     Text(String),
+    /// A later schema whose version is not higher.
+    #[error("version {got} does not follow version {before}")]
+    Version {
+        /// Version of the schema before.
+        before: u32,
+        /// Version given.
+        got: u32,
+    },
     /// A later version changed or dropped an attribute.
     #[error("attribute {0:?} differs from the version before; attributes are only appended")]
     NotAppended(String),
@@ -390,8 +398,15 @@ impl Schema {
     /// Whether `self` may follow `before`: a higher version, attributes only appended.
     ///
     /// # Errors
-    /// [`SchemaError::NotAppended`] names the first attribute that differs.
+    /// [`SchemaError::Version`], or [`SchemaError::NotAppended`] naming the first attribute that
+    /// differs.
     pub fn follows(&self, before: &Self) -> Result<(), SchemaError> {
+        if self.version <= before.version {
+            return Err(SchemaError::Version {
+                before: before.version,
+                got: self.version,
+            });
+        }
         for (i, a) in before.attributes.iter().enumerate() {
             if self.attributes.get(i) != Some(a) {
                 return Err(SchemaError::NotAppended(a.name.clone()));
@@ -493,6 +508,11 @@ pub(crate) mod tests {
         let after = Schema::new(2, attributes.clone()).expect("valid");
         assert_eq!(after.follows(&before), Ok(()));
         assert!(before.follows(&after).is_err());
+        let same = Schema::new(1, attributes.clone()).expect("valid");
+        assert_eq!(
+            same.follows(&before),
+            Err(SchemaError::Version { before: 1, got: 1 })
+        );
         attributes[1].max += 1;
         let changed = Schema::new(2, attributes).expect("valid");
         assert_eq!(
