@@ -1,1 +1,58 @@
-//! (in progress)
+//! Facts: the request language, what a leaf and its log mean for it, the agencies' linear images
+//! and the wallet's verdicts (spec: `circuits/spec/{fact,linear_image,verdict}.md`).
+//!
+//! The same code runs at three parties, in this order:
+//!
+//! ```text
+//! lender   Fact::parse -> Query
+//! agency   Query + View -> AgencyPlan -> linear_image::prove        (its own leaf and log)
+//! wallet   Query + Views -> Plan -> linear_image::verify_batch, check_openings, prove_verdicts
+//! lender   Query + Views -> Plan -> linear_image::verify_batch, verify_verdicts
+//! ```
+//!
+//! Everything but openings is public. The plan, not the prover, makes the statements: which
+//! commitments count, with which weights, is recomputed by every reader.
+
+mod encoding;
+mod error;
+mod history;
+mod language;
+pub mod linear_image;
+mod parse;
+mod pedersen;
+mod plan;
+mod query;
+mod template;
+pub mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{BoundError, FactError, FactErrorKind};
+pub use history::{HistoryError, RecordView, Records, View, suffix_start};
+pub use language::{Fact, FactText, Relation, Scope, Term, When};
+pub use linear_image::{Images, LinearImageProof};
+pub use pedersen::FormOpening;
+pub use plan::{AgencyPlan, Form, Outcome, Plan, PlanError, Source, Status, Weight};
+pub use query::{HitPolicy, Query, QueryError};
+pub use template::FactTemplate;
+pub use verdict::{
+    BadOpening, Side, Verdict, VerdictProof, check_openings, prove_verdicts, verify_verdicts,
+};
+
+/// Longest text of a fact or template in bytes.
+pub const MAX_FACT_TEXT: usize = 1024;
+/// Most terms of a fact.
+pub const MAX_TERMS: usize = 16;
+/// Most facts of a request.
+pub const MAX_FACTS: usize = 16;
+/// Longest window in months.
+pub const MAX_WINDOW_MONTHS: u32 = 120;
+/// Most log entries that a window may sum; part of the bound on forms.
+pub const MAX_WINDOW_ENTRIES: usize = 120;
+/// Most agencies that a request may list.
+pub const MAX_AGENCIES: usize = 64;
+/// Most sources of a request: latest stocks, distinct past periods, distinct windows.
+pub const MAX_SOURCES: usize = 32;
+/// Most claims of one aggregated Bulletproof; more claims make more proofs.
+pub const MAX_CLAIMS_PER_PROOF: usize = 64;

@@ -1,0 +1,12 @@
+//! Linear images: one Schnorr proof that small commitments open to linear forms of published
+//! values (spec: `circuits/spec/linear_image.md`).
+
+mod prove;
+mod statement;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use prove::{prove, prove_statement};
+pub use statement::{Images, LinearImageProof, Statement};
+pub use verify::{verify, verify_batch};

@@ -1,0 +1,284 @@
+//! The validated facts of one request (spec: `circuits/spec/fact.md`, heading "Query").
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::error::{BoundError, FactError};
+use super::language::{Fact, FactText, When};
+use super::{MAX_AGENCIES, MAX_FACTS, MAX_SOURCES};
+use crate::encoding::Digest32;
+use crate::ids::AgencyId;
+use crate::period::Period;
+use crate::schema::{Class, Schema};
+
+/// What a person without any record at the listed agencies means.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum HitPolicy {
+    /// All values are zero: a total is its constant, an `each` holds.
+    Zero,
+    /// Insufficient history, for every fact.
+    NoHit,
+}
+
+/// Facts do not make a request.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum QueryError {
+    /// No facts, or too many.
+    #[error("a request has 1 to {MAX_FACTS} facts, not {0}")]
+    Facts(usize),
+    /// No agencies, or too many.
+    #[error("a request lists 1 to {MAX_AGENCIES} agencies, not {0}")]
+    Agencies(usize),
+    /// Agencies out of order or listed twice.
+    #[error("{0} is out of order or listed twice; agencies are listed in ascending order")]
+    Order(AgencyId),
+    /// A text is not a fact.
+    #[error("fact {fact}: {error}")]
+    Parse {
+        /// Which fact, from 1.
+        fact: usize,
+        /// What is wrong.
+        error: FactError,
+    },
+    /// A form may leave 63 bits, or was written for another schema.
+    #[error("fact {fact}: {error}")]
+    Bound {
+        /// Which fact, from 1.
+        fact: usize,
+        /// What is wrong.
+        error: BoundError,
+    },
+    /// A stock of a period that is still to come.
+    #[error("fact {fact}: period {period} is after as_of ({as_of})")]
+    Future {
+        /// Which fact, from 1.
+        fact: usize,
+        /// The period.
+        period: Period,
+        /// The request's period.
+        as_of: Period,
+    },
+    /// A window reaches back beyond the first period there is.
+    #[error("fact {fact}: a window of {months} months before {as_of} starts before 1900-01")]
+    Past {
+        /// Which fact, from 1.
+        fact: usize,
+        /// Length of the window.
+        months: u32,
+        /// The request's period.
+        as_of: Period,
+    },
+    /// Too many different times.
+    #[error(
+        "a request names at most {MAX_SOURCES} different times (latest, past periods, windows), not {0}"
+    )]
+    Sources(usize),
+}
+
+/// A term with its place in the commitment of its class.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlacedTerm {
+    pub(crate) when: When,
+    pub(crate) place: u32,
+    pub(crate) weight: i64,
+    pub(crate) min: i64,
+}
+
+/// The facts of one request, checked against schema, agencies and `as_of`.
+#[derive(Clone, Debug)]
+pub struct Query {
+    schema: Digest32,
+    facts: Vec<Fact>,
+    placed: Vec<Vec<PlacedTerm>>,
+    agencies: Vec<AgencyId>,
+    as_of: Period,
+    hit: HitPolicy,
+}
+
+/// Class of the commitments that a time refers to.
+pub(crate) fn class(when: When) -> Class {
+    match when {
+        When::Latest | When::At(_) => Class::Stock,
+        When::Window(_) => Class::Flow,
+    }
+}
+
+impl Query {
+    /// Checks facts against a schema, the listed agencies (in ascending order) and the period of
+    /// the request.
+    ///
+    /// # Errors
+    /// [`QueryError`] names the fact and the limit.
+    pub fn new(
+        schema: &Schema,
+        facts: Vec<Fact>,
+        agencies: Vec<AgencyId>,
+        as_of: Period,
+        hit: HitPolicy,
+    ) -> Result<Self, QueryError> {
+        if facts.is_empty() || facts.len() > MAX_FACTS {
+            return Err(QueryError::Facts(facts.len()));
+        }
+        if agencies.is_empty() || agencies.len() > MAX_AGENCIES {
+            return Err(QueryError::Agencies(agencies.len()));
+        }
+        if let Some(pair) = agencies.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return Err(QueryError::Order(pair[1]));
+        }
+        let mut places = vec![0u32; schema.len()];
+        for class in [Class::Stock, Class::Flow] {
+            for (place, position) in (0u32..).zip(schema.positions(class)) {
+                places[position] = place;
+            }
+        }
+        let mut placed = Vec::with_capacity(facts.len());
+        let mut times = Vec::new();
+        for (number, fact) in (1..).zip(&facts) {
+            fact.check_bound(schema, agencies.len())
+                .map_err(|error| QueryError::Bound {
+                    fact: number,
+                    error,
+                })?;
+            for term in &fact.terms {
+                check_time(number, term.when, as_of)?;
+                times.push(term.when);
+            }
+            // The bound's check has found every attribute at its position.
+            let place = |term: &super::Term| PlacedTerm {
+                when: term.when,
+                place: places[term.position],
+                weight: term.weight,
+                min: schema.attributes()[term.position].min,
+            };
+            placed.push(fact.terms.iter().map(place).collect());
+        }
+        times.sort_unstable();
+        times.dedup();
+        if times.len() > MAX_SOURCES {
+            return Err(QueryError::Sources(times.len()));
+        }
+        Ok(Self {
+            schema: schema.digest(),
+            facts,
+            placed,
+            agencies,
+            as_of,
+            hit,
+        })
+    }
+
+    /// Reads the facts' texts, then [`Self::new`].
+    ///
+    /// # Errors
+    /// [`QueryError`] names the fact, and the place in its text.
+    pub fn parse(
+        schema: &Schema,
+        facts: &[FactText],
+        agencies: Vec<AgencyId>,
+        as_of: Period,
+        hit: HitPolicy,
+    ) -> Result<Self, QueryError> {
+        if facts.len() > MAX_FACTS {
+            return Err(QueryError::Facts(facts.len()));
+        }
+        let facts = (1..)
+            .zip(facts)
+            .map(|(fact, text)| {
+                Fact::parse(text.as_str(), schema)
+                    .map_err(|error| QueryError::Parse { fact, error })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Self::new(schema, facts, agencies, as_of, hit)
+    }
+
+    /// The facts, in the order of the verdicts.
+    #[must_use]
+    pub fn facts(&self) -> &[Fact] {
+        &self.facts
+    }
+
+    /// The listed agencies, ascending.
+    #[must_use]
+    pub fn agencies(&self) -> &[AgencyId] {
+        &self.agencies
+    }
+
+    /// How old a leaf may be, and the last month of every window.
+    #[must_use]
+    pub fn as_of(&self) -> Period {
+        self.as_of
+    }
+
+    /// What a person without any record means.
+    #[must_use]
+    pub fn hit_policy(&self) -> HitPolicy {
+        self.hit
+    }
+
+    /// Digest of the schema that the facts were checked against.
+    #[must_use]
+    pub fn schema(&self) -> &Digest32 {
+        &self.schema
+    }
+
+    /// The earliest period whose log entries matter; `None` when no fact needs the log.
+    #[must_use]
+    pub fn log_needed(&self) -> Option<Period> {
+        self.placed
+            .iter()
+            .flatten()
+            .filter_map(|term| match term.when {
+                When::Latest => None,
+                When::At(period) => Some(period),
+                When::Window(months) => Some(self.window_start(months)),
+            })
+            .min()
+    }
+
+    /// First month of a window.
+    pub(crate) fn window_start(&self, months: u32) -> Period {
+        self.as_of.minus(months - 1)
+    }
+
+    /// The terms of each fact with their places.
+    pub(crate) fn placed(&self) -> &[Vec<PlacedTerm>] {
+        &self.placed
+    }
+}
+
+fn check_time(fact: usize, when: When, as_of: Period) -> Result<(), QueryError> {
+    match when {
+        When::At(period) if period > as_of => Err(QueryError::Future {
+            fact,
+            period,
+            as_of,
+        }),
+        // 1900-01 is the first period there is.
+        When::Window(months)
+            if as_of
+                .number()
+                .checked_sub(months - 1)
+                .is_none_or(|n| Period::from_number(n).is_err()) =>
+        {
+            Err(QueryError::Past {
+                fact,
+                months,
+                as_of,
+            })
+        }
+        _ => Ok(()),
+    }
+}
