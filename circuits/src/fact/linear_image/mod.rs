@@ -7,6 +7,6 @@ mod statement;
 mod tests;
 mod verify;
 
-pub use prove::{prove, prove_statement};
-pub use statement::{Images, LinearImageProof, Statement};
+pub use prove::prove;
+pub use statement::{Images, LinearImageProof};
 pub use verify::{verify, verify_batch};

@@ -56,45 +56,6 @@ pub fn prove<R: RngCore + CryptoRng>(
     Ok((Images { points, proof }, form_openings))
 }
 
-/// Proves a statement whose images were made before, from openings of its sources and images.
-///
-/// # Errors
-/// [`ProveError`] when the openings do not satisfy the statement.
-pub fn prove_statement<R: RngCore + CryptoRng>(
-    key: &CommitmentKey,
-    statement: &Statement<'_>,
-    openings: &[Opening],
-    form_openings: &[FormOpening],
-    rng: &mut R,
-) -> Result<LinearImageProof, ProveError> {
-    check(key, statement.plan, openings)?;
-    let forms = statement.plan.forms();
-    for (what, got) in [
-        ("images", statement.images.len()),
-        ("form openings", form_openings.len()),
-    ] {
-        if got != forms.len() {
-            return Err(ProveError::Length {
-                what,
-                expected: forms.len(),
-                got,
-            });
-        }
-    }
-    for ((form, opening), image) in forms.iter().zip(form_openings).zip(statement.images) {
-        if value(form, openings)? != opening.value || !opening.opens(image) {
-            return Err(ProveError::Unsatisfied("an image is of another value"));
-        }
-    }
-    Ok(prove_unchecked(
-        key,
-        statement,
-        openings,
-        form_openings,
-        rng,
-    ))
-}
-
 /// Checks that the openings open the sources.
 fn check(key: &CommitmentKey, plan: &AgencyPlan, openings: &[Opening]) -> Result<(), ProveError> {
     if key.schema().digest() != *plan.schema() {
@@ -179,8 +140,7 @@ pub(super) fn prove_unchecked<R: RngCore + CryptoRng>(
     rng: &mut R,
 ) -> LinearImageProof {
     let plan = statement.plan;
-    let mut transcript = statement::absorb_map(statement.context, plan);
-    statement::absorb_images(&mut transcript, statement.images);
+    let mut transcript = statement.absorb();
     let mut nonces = prover_rng(&transcript, openings, form_openings, rng);
     let mut draw = |count: usize| -> Zeroizing<Vec<Scalar>> {
         Zeroizing::new((0..count).map(|_| Scalar::random(&mut nonces)).collect())

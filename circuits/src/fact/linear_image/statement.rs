@@ -21,14 +21,23 @@ const MAX_ANNOUNCEMENTS: usize = MAX_SOURCES + MAX_FACTS;
 const MAX_RESPONSES: usize = MAX_SOURCES * (MAX_ATTRIBUTES + 1) + MAX_FACTS;
 
 /// What is proven: the images are those forms of the openings of those sources.
-#[derive(Clone, Copy, Debug)]
-pub struct Statement<'a> {
+#[derive(Clone, Copy)]
+pub(super) struct Statement<'a> {
     /// Binds request, chain, height and agency.
-    pub context: &'a Digest32,
+    pub(super) context: &'a Digest32,
     /// Sources and forms.
-    pub plan: &'a AgencyPlan,
+    pub(super) plan: &'a AgencyPlan,
     /// `P_f`, one per form.
-    pub images: &'a [PointBytes],
+    pub(super) images: &'a [PointBytes],
+}
+
+impl Statement<'_> {
+    /// The transcript that holds the statement, for prover and verifier.
+    pub(super) fn absorb(&self) -> Transcript {
+        let mut t = absorb_map(self.context, self.plan);
+        t.append_points(b"P", self.images);
+        t
+    }
 }
 
 /// An agency's images and their proof, as they travel in its answer.
@@ -107,11 +116,6 @@ pub(super) fn absorb_map(context: &Digest32, plan: &AgencyPlan) -> Transcript {
         t.append_message(b"weights", &encode_weights(form));
     }
     t
-}
-
-/// Absorbs the images.
-pub(super) fn absorb_images(t: &mut Transcript, images: &[PointBytes]) {
-    t.append_points(b"P", images);
 }
 
 fn encode_weights(form: &Form) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! A negative test per equation and per thing that the transcript binds.
 
 use super::prove::prove_unchecked;
+use super::statement::Statement;
 use super::*;
 use crate::commitment::{CommitmentKey, Opening};
 use crate::encoding::PointBytes;
@@ -89,22 +90,6 @@ fn honest_images_verify_and_open() {
     assert_eq!(case.form_openings[1].value(), 100);
     assert_eq!(case.form_openings[2].value(), 100 - 80 - 100);
     assert_eq!(case.form_openings[3].value(), -1);
-    // The same with the proof made separately.
-    let statement = Statement {
-        context: &CONTEXT,
-        plan: &case.plan,
-        images: &case.images.points,
-    };
-    let proof = prove_statement(
-        &case.key,
-        &statement,
-        &case.openings,
-        &case.form_openings,
-        &mut rng(8),
-    )
-    .expect("satisfied");
-    let points = case.images.points.clone();
-    assert_eq!(case.check(&Images { points, proof }), Ok(()));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use merlin::Transcript;
 use rand_core::{CryptoRng, RngCore};
 
 use super::prove::apply;
-use super::statement::{self, Images};
+use super::statement::{self, Images, Statement};
 use crate::commitment::CommitmentKey;
 use crate::encoding::{Digest32, PointBytes};
 use crate::error::VerifyError;
@@ -105,8 +105,12 @@ impl<'a> Checked<'a> {
                 .map(|p| p.decode().map_err(|_| VerifyError))
                 .collect::<Result<Vec<_>, _>>()
         };
-        let mut transcript = statement::absorb_map(context, plan);
-        statement::absorb_images(&mut transcript, &images.points);
+        let statement = Statement {
+            context,
+            plan,
+            images: &images.points,
+        };
+        let mut transcript = statement.absorb();
         transcript.append_points(b"T", &proof.announcements);
         let e = transcript.challenge_scalar(b"e");
         for response in &proof.responses {

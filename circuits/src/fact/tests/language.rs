@@ -4,74 +4,77 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// (text, canonical text)
+pub(super) const GOOD: &[(&str, &str)] = &[
+    ("total(balance) <= 500_000", "total(balance) <= 500000"),
+    (
+        "total(months_90_late,6m)==0",
+        "total(months_90_late, 6m) == 0",
+    ),
+    (
+        "100*total(balance) <= 40*6000",
+        "100*total(balance) <= 240000",
+    ),
+    (
+        "2*total(balance)*50 <= 40 * 6000",
+        "100*total(balance) <= 240000",
+    ),
+    (
+        "each(months_in_arrears) <= 1",
+        "each(months_in_arrears) <= 1",
+    ),
+    (
+        "total(balance, 2005-07) >= 0",
+        "total(balance, 2005-07) >= 0",
+    ),
+    (
+        "10*total(balance) <= 8*total(credit_limit)",
+        "10*total(balance) <= 8*total(credit_limit)",
+    ),
+    ("total(balance) >= -5", "total(balance) >= -5"),
+    ("-5 <= total(balance)", "total(balance) >= -5"),
+    ("-total(balance) >= -5", "total(balance) <= 5"),
+    (
+        "total(balance) + 7 <= 2 + total(credit_limit) - 3",
+        "total(balance) <= total(credit_limit) - 8",
+    ),
+    (
+        "0 == total(balance) - total(credit_limit) + 1",
+        "total(balance) == total(credit_limit) - 1",
+    ),
+    ("-total(balance) == 3", "total(balance) == -3"),
+    (
+        "total(balance)+total(balance) >= 1",
+        "2*total(balance) >= 1",
+    ),
+    (
+        "total(balance) - 0*total(credit_limit) >= 1",
+        "total(balance) >= 1",
+    ),
+    ("total(present) <= 3", "total(present) <= 3"),
+    (
+        "\ttotal ( balance , 2005-07 ) >= 1 ",
+        "total(balance, 2005-07) >= 1",
+    ),
+    ("total(payments, 012m) >= 1", "total(payments, 12m) >= 1"),
+    (
+        "total(payments, 2m) >= total(balance) + total(payments, 1m) - total(balance, 2005-01)",
+        "total(balance) + total(payments, 1m) <= total(balance, 2005-01) + total(payments, 2m)",
+    ),
+];
+
 #[test]
 fn canonical_texts() {
     let schema = schema();
-    for (text, canonical) in [
-        ("total(balance) <= 500_000", "total(balance) <= 500000"),
-        (
-            "total(months_90_late,6m)==0",
-            "total(months_90_late, 6m) == 0",
-        ),
-        (
-            "100*total(balance) <= 40*6000",
-            "100*total(balance) <= 240000",
-        ),
-        (
-            "2*total(balance)*50 <= 40 * 6000",
-            "100*total(balance) <= 240000",
-        ),
-        (
-            "each(months_in_arrears) <= 1",
-            "each(months_in_arrears) <= 1",
-        ),
-        (
-            "total(balance, 2005-07) >= 0",
-            "total(balance, 2005-07) >= 0",
-        ),
-        (
-            "10*total(balance) <= 8*total(credit_limit)",
-            "10*total(balance) <= 8*total(credit_limit)",
-        ),
-        ("total(balance) >= -5", "total(balance) >= -5"),
-        ("-5 <= total(balance)", "total(balance) >= -5"),
-        ("-total(balance) >= -5", "total(balance) <= 5"),
-        (
-            "total(balance) + 7 <= 2 + total(credit_limit) - 3",
-            "total(balance) <= total(credit_limit) - 8",
-        ),
-        (
-            "0 == total(balance) - total(credit_limit) + 1",
-            "total(balance) == total(credit_limit) - 1",
-        ),
-        ("-total(balance) == 3", "total(balance) == -3"),
-        (
-            "total(balance)+total(balance) >= 1",
-            "2*total(balance) >= 1",
-        ),
-        (
-            "total(balance) - 0*total(credit_limit) >= 1",
-            "total(balance) >= 1",
-        ),
-        ("total(present) <= 3", "total(present) <= 3"),
-        (
-            "\ttotal ( balance , 2005-07 ) >= 1 ",
-            "total(balance, 2005-07) >= 1",
-        ),
-        ("total(payments, 012m) >= 1", "total(payments, 12m) >= 1"),
-        (
-            "total(payments, 2m) >= total(balance) + total(payments, 1m) - total(balance, 2005-01)",
-            "total(balance) + total(payments, 1m) <= total(balance, 2005-01) + total(payments, 2m)",
-        ),
-    ] {
+    for (text, canonical) in GOOD {
         let fact = Fact::parse(text, &schema).unwrap_or_else(|e| panic!("{text}: {e}"));
-        assert_eq!(fact.to_string(), canonical, "{text}");
+        assert_eq!(fact.to_string(), *canonical, "{text}");
         assert_eq!(Fact::parse(canonical, &schema), Ok(fact), "{text}");
     }
 }
 
 /// (text, column, what the message says)
-const BAD: &[(&str, usize, &str)] = &[
+pub(super) const BAD: &[(&str, usize, &str)] = &[
     (
         "",
         1,
