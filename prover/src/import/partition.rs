@@ -16,8 +16,8 @@ use super::spill::{SpillKey, SpillReader, SpillWriter};
 use super::{PublishedView, Reject, Repeat};
 use crate::tradeline::Tradeline;
 
-/// Source bytes that make one partition; in memory its rows take about four times as much.
-const PARTITION_BYTES: u64 = 16 << 20;
+/// Source bytes that make one partition; in memory its rows take about eight times as much.
+const PARTITION_BYTES: u64 = 4 << 20;
 /// Most partitions: each is an open file.
 const MAX_PARTITIONS: u64 = 256;
 /// Partitions for a source of unknown size.

@@ -1,0 +1,6 @@
+//! From files to verified batches.
+
+mod common;
+mod import;
+mod mapping;
+mod publish;
