@@ -4,7 +4,8 @@
 //! a wrong number of fields, a quotation mark that does not close, bytes that are not UTF-8 or a last
 //! line without a line break (a file cut in the middle of an amount looks like a smaller amount)
 //! refuse the whole file. Line breaks inside quoted fields are refused too: a stray quotation mark
-//! would otherwise swallow rows, and silently.
+//! would otherwise swallow rows, and silently. A file that ends exactly at the end of a row shows nothing;
+//! the report has the number of rows and the file's SHA-256 to compare with the sender's.
 
 use std::io::Read;
 
