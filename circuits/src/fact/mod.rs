@@ -13,27 +13,31 @@
 //! Everything but openings is public. The plan, not the prover, makes the statements: which
 //! commitments count, with which weights, is recomputed by every reader.
 
+mod agency_plan;
 mod encoding;
 mod error;
 mod history;
 mod language;
 pub mod linear_image;
+mod normal;
 mod parse;
 mod pedersen;
 mod plan;
 mod query;
+mod scan;
 mod template;
 pub mod verdict;
 
 #[cfg(test)]
 mod tests;
 
+pub use agency_plan::{AgencyPlan, Form, Source, Status, Weight};
 pub use error::{BoundError, FactError, FactErrorKind};
 pub use history::{HistoryError, RecordView, Records, View, suffix_start};
 pub use language::{Fact, FactText, Relation, Scope, Term, When};
 pub use linear_image::{Images, LinearImageProof};
 pub use pedersen::FormOpening;
-pub use plan::{AgencyPlan, Form, Outcome, Plan, PlanError, Source, Status, Weight};
+pub use plan::{Outcome, Plan, PlanError};
 pub use query::{HitPolicy, Query, QueryError};
 pub use template::FactTemplate;
 pub use verdict::{

@@ -12,8 +12,8 @@ use super::statement::{self, Images, LinearImageProof, Statement};
 use crate::commitment::{CommitmentKey, Opening};
 use crate::encoding::{Digest32, PointBytes};
 use crate::error::ProveError;
+use crate::fact::agency_plan::{AgencyPlan, Form};
 use crate::fact::pedersen::{self, FormOpening, signed};
-use crate::fact::plan::{AgencyPlan, Form};
 use crate::fact::{MAX_FACTS, MAX_SOURCES};
 use crate::transcript::TranscriptExt;
 

@@ -9,8 +9,8 @@ use merlin::Transcript;
 use zkbureau_params::domain;
 
 use crate::encoding::{Digest32, PointBytes, ScalarBytes};
+use crate::fact::agency_plan::{AgencyPlan, Form, Source};
 use crate::fact::encoding::bounded;
-use crate::fact::plan::{AgencyPlan, Form, Source};
 use crate::fact::{MAX_FACTS, MAX_SOURCES};
 use crate::schema::{Class, MAX_ATTRIBUTES, Schema};
 use crate::transcript::TranscriptExt;
