@@ -11,9 +11,12 @@
 //! - [`evidence`]: what an agency gives back;
 //! - [`answer`]: what the wallet assembles for the lender;
 //! - [`audit`]: openings of column totals for regulators;
-//! - [`sealed`]: public-key encryption of all of these.
+//! - [`sealed`]: public-key encryption of all of these;
+//! - [`view`]: what an agency's public data mean for a request;
+//! - [`armour`]: documents as text that can be mailed.
 
 pub mod answer;
+pub mod armour;
 pub mod ask;
 pub mod audit;
 pub mod consent;
@@ -22,3 +25,4 @@ pub mod evidence;
 pub mod report;
 pub mod request;
 pub mod sealed;
+pub mod view;

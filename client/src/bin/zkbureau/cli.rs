@@ -1,0 +1,324 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use zkbureau_circuits::directory::SubjectId;
+use zkbureau_circuits::fact::HitPolicy;
+use zkbureau_circuits::ids::AgencyId;
+use zkbureau_circuits::period::Period;
+use zkbureau_client::time;
+use zkbureau_ledger::document::request::InquiryType;
+use zkbureau_ledger::ids::TimeMs;
+
+/// Ask for facts about credit records, consent to it, answer, verify, audit.
+#[derive(Parser)]
+#[command(
+    name = "zkbureau",
+    version,
+    after_help = "Exit codes: 0 all true or done, 10 some fact is false, 11 insufficient history, \
+                  20 invalid, 21 refused, 30 unavailable, 2 wrong use."
+)]
+pub struct Cli {
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Lender: write a request for facts about a person
+    Request(RequestArgs),
+    /// Lender: verify an answer, offline, from the genesis file alone
+    Verify(VerifyArgs),
+    /// Borrower: keys, consents, answers, own records
+    Wallet(WalletArgs),
+    /// Regulator: audit totals of a period
+    Audit(AuditArgs),
+}
+
+#[derive(Args)]
+pub struct RequestArgs {
+    /// The chain's genesis file
+    #[arg(long, value_name = "FILE")]
+    pub genesis: PathBuf,
+    /// The lender's key file; made if it is not there
+    #[arg(long, value_name = "FILE")]
+    pub lender: PathBuf,
+    /// The lender's name, as the borrower will see it
+    #[arg(long)]
+    pub name: String,
+    /// The person: kind and identifier, such as national-id:A123456789
+    #[arg(long, value_name = "TYPE:ID", value_parser = subject)]
+    pub subject: SubjectId,
+    /// A fact, such as "total(balance) <= 500_000"; repeat for more
+    #[arg(long = "fact", required = true, value_name = "FACT")]
+    pub facts: Vec<String>,
+    /// Data must reach this month; windows end with it
+    #[arg(long, value_name = "YYYY-MM", value_parser = period)]
+    pub as_of: Period,
+    /// Why you ask
+    #[arg(long)]
+    pub purpose: String,
+    /// The agencies to ask: all, or identifiers such as 1,2,3
+    #[arg(long, default_value = "all", value_parser = agencies)]
+    pub agencies: AgencyChoice,
+    /// hard: an application for credit; soft: anything else
+    #[arg(long = "type", default_value = "soft")]
+    pub inquiry_type: TypeArg,
+    /// What no record anywhere means: insufficient history (no-hit), or sums of zero
+    #[arg(long, default_value = "no-hit")]
+    pub without_record: HitArg,
+    /// Days until the request is void
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=366))]
+    pub valid_days: u32,
+    /// Where to write the request
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub home: HomeArg,
+}
+
+#[derive(Args)]
+pub struct VerifyArgs {
+    /// The request
+    pub request: PathBuf,
+    /// The answer to it
+    pub answer: PathBuf,
+    /// The chain's genesis file
+    #[arg(long, value_name = "FILE")]
+    pub genesis: PathBuf,
+    /// The lender's key file
+    #[arg(long, value_name = "FILE")]
+    pub lender: PathBuf,
+    /// The person; by default as `zkbureau request` noted it
+    #[arg(long, value_name = "TYPE:ID", value_parser = subject)]
+    pub subject: Option<SubjectId>,
+    /// How old the answer's block may be, in seconds
+    #[arg(long, default_value_t = 86_400, value_name = "SECONDS")]
+    pub max_age: u64,
+    /// The time to verify for, such as 2026-11-20T12:00:00Z; by default now
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub now: Option<TimeMs>,
+    #[command(flatten)]
+    pub home: HomeArg,
+}
+
+#[derive(Args)]
+pub struct HomeArg {
+    /// Where the lender's notes are kept; by default ZKBUREAU_HOME or ~/.zkbureau
+    #[arg(long, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct WalletArgs {
+    #[command(subcommand)]
+    pub command: WalletCommand,
+}
+
+#[derive(Subcommand)]
+pub enum WalletCommand {
+    /// Make a wallet and an enrolment request for an identity issuer
+    Init {
+        #[command(flatten)]
+        wallet: WalletFileArgs,
+        /// The chain's genesis file
+        #[arg(long, value_name = "FILE")]
+        genesis: PathBuf,
+        /// The person: kind and identifier
+        #[arg(long, value_name = "TYPE:ID", value_parser = subject)]
+        subject: SubjectId,
+        /// Where to write the enrolment request
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Store the certificate that the identity issuer signed
+    Certificate {
+        #[command(flatten)]
+        wallet: WalletFileArgs,
+        /// The certificate
+        certificate: PathBuf,
+    },
+    /// Explain a request; nothing leaves this machine
+    Review {
+        #[command(flatten)]
+        wallet: WalletFileArgs,
+        /// The request
+        request: PathBuf,
+    },
+    /// Consent to a request and anchor the consent on the ledger
+    Consent {
+        #[command(flatten)]
+        wallet: WalletFileArgs,
+        #[command(flatten)]
+        node: NodeArg,
+        /// The request
+        request: PathBuf,
+        /// How often the lender may be answered
+        #[arg(long, default_value_t = 1)]
+        uses: u32,
+        /// For how many days
+        #[arg(long, default_value_t = 30)]
+        days: u32,
+        /// Allow facts of this shape instead of the request's own, such as
+        /// "total(balance) <= 100_000..500_000"; repeat for more
+        #[arg(long = "template", value_name = "TEMPLATE")]
+        templates: Vec<String>,
+        /// How often within a day; by default as often as there are uses
+        #[arg(long, value_name = "N")]
+        per_day: Option<u32>,
+        /// Also write the consent, every field shown, to a file
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Answer a request under a consent
+    Answer {
+        #[command(flatten)]
+        wallet: WalletFileArgs,
+        #[command(flatten)]
+        node: NodeArg,
+        /// The request
+        request: PathBuf,
+        /// Where to write the answer
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Decline to say this fact, by its number; repeat for more
+        #[arg(long, value_name = "N")]
+        decline: Vec<usize>,
+        /// Ask even where the wallet already knows that ledger or agencies will refuse
+        #[arg(long)]
+        insist: bool,
+    },
+    /// Revoke a consent
+    Revoke {
+        #[command(flatten)]
+        wallet: WalletFileArgs,
+        #[command(flatten)]
+        node: NodeArg,
+        /// The consent's identifier, or the beginning of it
+        consent: String,
+    },
+    /// List the consents in this wallet
+    Consents {
+        #[command(flatten)]
+        wallet: WalletFileArgs,
+    },
+    /// List every inquiry made with this wallet
+    Inquiries {
+        #[command(flatten)]
+        wallet: WalletFileArgs,
+    },
+    /// Show your own records at every agency, checked against the ledger
+    Report {
+        #[command(flatten)]
+        wallet: WalletFileArgs,
+        #[command(flatten)]
+        node: NodeArg,
+    },
+}
+
+#[derive(Args)]
+pub struct WalletFileArgs {
+    /// The wallet
+    #[arg(long, value_name = "FILE")]
+    pub wallet: PathBuf,
+    /// File with the passphrase in its first line; by default ZKBUREAU_PASSPHRASE
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct NodeArg {
+    /// A node; any will do, none is trusted
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7600")]
+    pub node: String,
+}
+
+#[derive(Args)]
+pub struct AuditArgs {
+    /// The chain's genesis file
+    #[arg(long, value_name = "FILE")]
+    pub genesis: PathBuf,
+    /// The auditor's key file
+    #[arg(long, value_name = "FILE")]
+    pub auditor: PathBuf,
+    #[command(flatten)]
+    pub node: NodeArg,
+    /// The period
+    #[arg(long, value_name = "YYYY-MM", value_parser = period)]
+    pub period: Period,
+    /// An attribute; repeat for more
+    #[arg(long = "attribute", required = true, value_name = "NAME")]
+    pub attributes: Vec<String>,
+    /// The agencies: all, or identifiers such as 1,2,3
+    #[arg(long, default_value = "all", value_parser = agencies)]
+    pub agencies: AgencyChoice,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum TypeArg {
+    /// An application for credit
+    Hard,
+    /// Anything else
+    Soft,
+}
+
+impl From<TypeArg> for InquiryType {
+    fn from(arg: TypeArg) -> Self {
+        match arg {
+            TypeArg::Hard => Self::Hard,
+            TypeArg::Soft => Self::Soft,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum HitArg {
+    /// Insufficient history
+    NoHit,
+    /// Sums of zero
+    Zero,
+}
+
+impl From<HitArg> for HitPolicy {
+    fn from(arg: HitArg) -> Self {
+        match arg {
+            HitArg::NoHit => Self::NoHit,
+            HitArg::Zero => Self::Zero,
+        }
+    }
+}
+
+/// All agencies, or some.
+#[derive(Clone)]
+pub struct AgencyChoice(pub Option<Vec<AgencyId>>);
+
+fn agencies(text: &str) -> Result<AgencyChoice, String> {
+    if text.trim() == "all" {
+        return Ok(AgencyChoice(None));
+    }
+    text.split(',')
+        .map(|id| id.trim().parse().map(AgencyId))
+        .collect::<Result<Vec<_>, _>>()
+        .map(|ids| AgencyChoice(Some(ids)))
+        .map_err(|_| "write `all`, or identifiers such as 1,2,3".into())
+}
+
+fn subject(text: &str) -> Result<SubjectId, String> {
+    let (id_type, id) = text
+        .split_once(':')
+        .ok_or("write kind and identifier with a colon between, such as national-id:A123456789")?;
+    SubjectId::new(id_type, id).map_err(|e| e.to_string())
+}
+
+fn period(text: &str) -> Result<Period, String> {
+    text.parse()
+        .map_err(|e: zkbureau_circuits::period::PeriodError| e.to_string())
+}
+
+fn instant(text: &str) -> Result<TimeMs, String> {
+    time::parse(text).ok_or_else(|| "write a time as 2026-11-20T12:00:00Z".into())
+}

@@ -1,0 +1,606 @@
+//! `zkbureau wallet …`.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use rand_core::OsRng;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+use zkbureau_client::borrower::{
+    self, AnswerOptions, ConsentOptions, Failure, Review, find_consent, show_consent_id,
+};
+use zkbureau_client::node::Node;
+use zkbureau_client::report::{self, Part};
+use zkbureau_client::wallet::{AnchorUse, ConsentRecord, Cost, InquiryRecord, Outcome, Wallet};
+use zkbureau_client::{files, show, time};
+use zkbureau_ledger::document::enrolment::EnrolmentCertificate;
+use zkbureau_ledger::document::request::{FactRequest, InquiryType};
+
+use super::cli::{WalletArgs, WalletCommand, WalletFileArgs};
+use super::output::{Output, Text, short};
+
+pub fn run(args: &WalletArgs) -> Result<Output> {
+    match &args.command {
+        WalletCommand::Init {
+            wallet,
+            genesis,
+            subject,
+            out,
+        } => {
+            let genesis = files::read_genesis(genesis)?;
+            let passphrase = passphrase(wallet)?;
+            let path = &wallet.wallet;
+            let wallet = Wallet::create(
+                path,
+                &passphrase,
+                Cost::DEFAULT,
+                genesis,
+                subject.clone(),
+                &mut OsRng,
+            )?;
+            files::write_document(out, &wallet.enrolment_request())?;
+            Ok(Output::new(
+                "wallet-init",
+                0,
+                json!({ "wallet": path, "chain": wallet.chain_id(), "subject_key": wallet.key().public(), "enrolment_request": out }),
+                Text::new()
+                    .line(format!(
+                        "Wallet {} made for {}.",
+                        path.display(),
+                        wallet.chain().genesis().name
+                    ))
+                    .line(format!(
+                        "Bring {} to an identity issuer; it names you, so send it safely.",
+                        out.display()
+                    ))
+                    .line("Then: zkbureau wallet certificate CERTIFICATE"),
+            ))
+        }
+        WalletCommand::Certificate {
+            wallet,
+            certificate,
+        } => {
+            let certificate: EnrolmentCertificate = files::read_document(certificate)?;
+            let expiry = time::show_day(certificate.expiry);
+            let issuer = certificate.issuer;
+            let mut wallet = open(wallet)?;
+            wallet.store_certificate(certificate, time::now())?;
+            Ok(Output::new(
+                "wallet-certificate",
+                0,
+                json!({ "issuer": issuer, "expires": expiry }),
+                Text::new().line(format!(
+                    "Certificate by {issuer} stored, valid until {expiry}."
+                )),
+            ))
+        }
+        WalletCommand::Review { wallet, request } => {
+            let path = request;
+            let request: FactRequest = files::read_document(path)?;
+            let wallet_path = &wallet.wallet;
+            let review = borrower::review(&open(wallet)?, &request, time::now())?;
+            let text = explain(&review).title(&format!(
+                "To allow it:  zkbureau wallet consent --wallet {} {}",
+                wallet_path.display(),
+                path.display()
+            ));
+            Ok(Output::new(
+                "wallet-review",
+                0,
+                serde_json::to_value(&review)?,
+                text,
+            ))
+        }
+        WalletCommand::Consent {
+            wallet,
+            node,
+            request,
+            uses,
+            days,
+            templates,
+            per_day,
+            out,
+        } => {
+            let request: FactRequest = files::read_document(request)?;
+            let options = ConsentOptions {
+                uses: *uses,
+                days: *days,
+                templates: templates.clone(),
+                frequency_per_day: *per_day,
+            };
+            consent(wallet, &node.node, &request, &options, out.as_deref())
+        }
+        WalletCommand::Answer {
+            wallet,
+            node,
+            request,
+            out,
+            decline,
+            insist,
+        } => {
+            let request: FactRequest = files::read_document(request)?;
+            answer(wallet, &node.node, &request, out, decline, *insist)
+        }
+        WalletCommand::Revoke {
+            wallet,
+            node,
+            consent,
+        } => {
+            let mut wallet = open(wallet)?;
+            let id = find_consent(&wallet, consent).ok_or_else(|| {
+                anyhow!("this wallet has no consent {consent}; see `zkbureau wallet consents`")
+            })?;
+            let node = Node::new(&node.node)?;
+            let revoked = borrower::revoke(&mut wallet, &node, &id, time::now())?;
+            let id = show_consent_id(&id);
+            let heights: Vec<_> = revoked.iter().map(|r| r.height).collect();
+            Ok(Output::new(
+                "wallet-revoke",
+                0,
+                json!({ "consent": id, "heights": heights }),
+                Text::new().line(format!(
+                    "Consent {} revoked: {} on the ledger, up to block {}.",
+                    short(&id),
+                    count(revoked.len(), "anchor"),
+                    heights.iter().max().map_or(0, |h| h.0)
+                )),
+            ))
+        }
+        WalletCommand::Consents { wallet } => Ok(consents(open(wallet)?.consents())),
+        WalletCommand::Inquiries { wallet } => Ok(inquiries(open(wallet)?.inquiries())),
+        WalletCommand::Report { wallet, node } => {
+            let wallet = open(wallet)?;
+            let node = Node::new(&node.node)?;
+            let parts = report::report(&wallet, &node, time::now(), &mut OsRng)?;
+            Ok(own_records(&parts))
+        }
+    }
+}
+
+fn passphrase(args: &WalletFileArgs) -> Result<Zeroizing<Vec<u8>>> {
+    if let Some(path) = &args.passphrase_file {
+        let text = Zeroizing::new(files::read(path, 4096)?);
+        let line = text.split(|b| *b == b'\n').next().unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        return Ok(Zeroizing::new(line.to_vec()));
+    }
+    match std::env::var("ZKBUREAU_PASSPHRASE") {
+        Ok(text) => Ok(Zeroizing::new(text.into_bytes())),
+        Err(_) => bail!(
+            "the wallet's passphrase is missing: name a file with --passphrase-file, or set \
+             ZKBUREAU_PASSPHRASE"
+        ),
+    }
+}
+
+fn open(args: &WalletFileArgs) -> Result<Wallet> {
+    Ok(Wallet::open(&args.wallet, &passphrase(args)?)?)
+}
+
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+fn type_words(inquiry_type: InquiryType) -> &'static str {
+    match inquiry_type {
+        InquiryType::Hard => "hard: counts as an application for credit",
+        InquiryType::Soft => "soft: not an application for credit",
+    }
+}
+
+fn explain(review: &Review) -> Text {
+    let pair = |name: &str, value: String| vec![name.to_owned(), value];
+    let named = |list: &[borrower::Named]| -> Vec<Vec<String>> {
+        (list.iter())
+            .map(|n| vec![n.name.clone(), n.description.clone()])
+            .collect()
+    };
+    let mut text = Text::new()
+        .line(format!("{} asks about you", review.lender_name))
+        .table(&[
+            pair("purpose", review.purpose.clone()),
+            pair("type", type_words(review.inquiry_type).into()),
+            pair(
+                "data",
+                format!(
+                    "as of {}, looking back to {}",
+                    review.as_of, review.looks_back_to
+                ),
+            ),
+            pair("void from", time::show(review.expires_ms)),
+            pair("lender's key", review.lender_key.to_string()),
+        ])
+        .line("  Anybody can write a name: compare the key with the one that the lender publishes.")
+        .title("Facts");
+    for (number, fact) in (1..).zip(&review.facts) {
+        text = text
+            .line(format!("  {number}  {}", fact.words))
+            .line(format!("     {}", fact.fact));
+    }
+    text = text
+        .title("Words")
+        .table(&named(&review.glossary))
+        .title("Agencies asked")
+        .table(&named(&review.agencies));
+    if !review.not_asked.is_empty() {
+        text = text
+            .title("Agencies not asked")
+            .table(&named(&review.not_asked));
+    }
+    text.title("The lender will learn")
+        .list(&review.lender_learns)
+        .title("The lender will not learn")
+        .list(&review.lender_does_not_learn)
+        .title("The agencies will learn")
+        .list(&review.agencies_learn)
+}
+
+fn consent(
+    wallet: &WalletFileArgs,
+    node: &str,
+    request: &FactRequest,
+    options: &ConsentOptions,
+    out: Option<&Path>,
+) -> Result<Output> {
+    let node = Node::new(node)?;
+    let mut wallet = open(wallet)?;
+    let allowed = borrower::consent(
+        &mut wallet,
+        &node,
+        request,
+        options,
+        time::now(),
+        &mut OsRng,
+    )?;
+    if let (Some(out), Some(record)) = (out, wallet.consent(&allowed.id)) {
+        files::write_document(out, &record.consent.view(|_| true))?;
+    }
+    let id = allowed.show_id();
+    let fields = &allowed.fields;
+    let mut text = Text::new()
+        .line(format!("Consent {id}"))
+        .table(&[
+            vec!["lender".into(), show::clean(&request.parties.lender_name)],
+            vec!["purpose".into(), show::clean(&fields.purpose)],
+            vec!["until".into(), time::show(fields.expiration)],
+            vec![
+                "may be used".into(),
+                format!(
+                    "{}, at most {} a day",
+                    times(fields.max_uses),
+                    fields.frequency_per_day
+                ),
+            ],
+            vec![
+                "looks back".into(),
+                count(fields.lookback_months as usize, "month"),
+            ],
+            vec![
+                "anchored in".into(),
+                format!("block {}", blocks(&allowed.heights)),
+            ],
+        ])
+        .title("Allowed facts")
+        .list(allowed.templates().iter().map(|t| t.as_str()));
+    if !allowed.uncovered.is_empty() {
+        let facts = allowed
+            .uncovered
+            .iter()
+            .map(|i| request.terms.facts[*i].to_string());
+        text = text
+            .title("Not allowed, though the request asks it (it will be refused as a whole)")
+            .list(facts);
+    }
+    let uncovered: Vec<usize> = allowed.uncovered.iter().map(|i| i + 1).collect();
+    Ok(Output::new(
+        "wallet-consent",
+        0,
+        json!({
+            "consent": id,
+            "lender_key": fields.lender_key,
+            "purpose": fields.purpose,
+            "type": fields.inquiry_type,
+            "agencies": fields.agencies,
+            "templates": fields.templates,
+            "lookback_months": fields.lookback_months,
+            "uses": fields.max_uses,
+            "per_day": fields.frequency_per_day,
+            "not_before_ms": fields.not_before,
+            "expires_ms": fields.expiration,
+            "heights": allowed.heights,
+            "uncovered_facts": uncovered,
+        }),
+        text,
+    ))
+}
+
+fn times(n: u32) -> String {
+    match n {
+        1 => "once".into(),
+        n => format!("{n} times"),
+    }
+}
+
+fn blocks(heights: &[zkbureau_ledger::ids::Height]) -> String {
+    let mut heights: Vec<String> = heights.iter().map(ToString::to_string).collect();
+    heights.dedup();
+    heights.join(", ")
+}
+
+fn answer(
+    wallet: &WalletFileArgs,
+    node: &str,
+    request: &FactRequest,
+    out: &Path,
+    decline: &[usize],
+    insist: bool,
+) -> Result<Output> {
+    let facts = request.terms.facts.len();
+    if let Some(wrong) = decline.iter().find(|n| **n == 0 || **n > facts) {
+        bail!("--decline {wrong}: the request has facts 1 to {facts}");
+    }
+    let options = AnswerOptions {
+        decline: decline.iter().map(|n| n - 1).collect(),
+        insist,
+    };
+    let node = Node::new(node)?;
+    let mut wallet = open(wallet)?;
+    let answered = borrower::answer(
+        &mut wallet,
+        &node,
+        request,
+        &options,
+        time::now(),
+        &mut OsRng,
+    )?;
+    files::write_document(out, &answered.answer)?;
+    let bytes = std::fs::metadata(out)
+        .with_context(|| out.display().to_string())?
+        .len();
+
+    let name = |id: zkbureau_circuits::ids::AgencyId| {
+        (wallet
+            .chain()
+            .genesis()
+            .agencies
+            .iter()
+            .find(|a| a.id == id))
+        .map_or_else(|| id.to_string(), |a| format!("{} ({id})", a.name))
+    };
+    let rows: Vec<Vec<String>> = (answered.facts.iter().zip(&answered.verdicts))
+        .map(|(fact, verdict)| {
+            let (word, more) = show::verdict(verdict, name);
+            vec![word.into(), fact.clone(), more]
+        })
+        .collect();
+    let consent = show_consent_id(&answered.consent_id);
+    let mut text = Text::new()
+        .line(format!(
+            "Answer for {} written to {} ({bytes} bytes)",
+            show::clean(&request.parties.lender_name),
+            out.display()
+        ))
+        .line(format!(
+            "Inquiry in block {}, use {} of consent {}{}",
+            answered.height,
+            answered.use_number + 1,
+            short(&consent),
+            if answered.resumed {
+                ", taken up again"
+            } else {
+                ""
+            }
+        ))
+        .title("The lender will read")
+        .table(&rows);
+    if !answered.missing.is_empty() {
+        let rows = (answered.missing.iter()).map(|(id, why)| format!("{}: {why}", name(*id)));
+        text = text
+            .title("Missing agencies (try the same command again within some minutes)")
+            .list(rows);
+    }
+    let verdicts: Vec<Value> = (answered.facts.iter().zip(&answered.verdicts))
+        .map(|(fact, verdict)| {
+            let mut value = json!(verdict);
+            value["fact"] = json!(fact);
+            value
+        })
+        .collect();
+    let missing: Vec<Value> = (answered.missing.iter())
+        .map(|(id, why)| json!({ "id": id, "reason": why.to_string() }))
+        .collect();
+    Ok(Output::new(
+        "wallet-answer",
+        show::exit_code(&answered.verdicts),
+        json!({
+            "request": hex::encode(answered.request),
+            "file": out,
+            "bytes": bytes,
+            "facts": verdicts,
+            "missing": missing,
+            "height": answered.height,
+            "consent": consent,
+            "use": answered.use_number + 1,
+            "resumed": answered.resumed,
+        }),
+        text,
+    ))
+}
+
+fn consents(list: &[ConsentRecord]) -> Output {
+    let now = time::now();
+    let status = |c: &ConsentRecord| {
+        if c.revoked.is_some() {
+            "revoked"
+        } else if now >= c.consent.fields.expiration {
+            "expired"
+        } else if c.free_use().is_none() {
+            "used up"
+        } else {
+            "valid"
+        }
+    };
+    let free = |c: &ConsentRecord| {
+        (c.anchors.iter())
+            .filter(|a| matches!(a.state, AnchorUse::Anchored(_)))
+            .count()
+    };
+    let body: Vec<Value> = (list.iter())
+        .map(|c| {
+            let fields = &c.consent.fields;
+            json!({
+                "consent": show_consent_id(c.id()),
+                "lender": c.lender_name,
+                "purpose": fields.purpose,
+                "status": status(c),
+                "templates": fields.templates,
+                "uses_left": free(c),
+                "uses": fields.max_uses,
+                "expires_ms": fields.expiration,
+            })
+        })
+        .collect();
+    let mut text = Text::new();
+    for c in list {
+        let fields = &c.consent.fields;
+        text = text
+            .title(&format!("{}  {}", show_consent_id(c.id()), status(c)))
+            .line(format!(
+                "  {}, \"{}\"",
+                show::clean(&c.lender_name),
+                show::clean(&fields.purpose)
+            ))
+            .line(format!(
+                "  {} of {} left, until {}",
+                free(c),
+                count(fields.max_uses as usize, "use"),
+                time::show(fields.expiration)
+            ))
+            .list(fields.templates.iter().map(|t| t.as_str()));
+    }
+    if list.is_empty() {
+        text = text.line("No consents.");
+    }
+    Output::new("wallet-consents", 0, json!({ "consents": body }), text)
+}
+
+fn outcome(inquiry: &InquiryRecord) -> &'static str {
+    match (&inquiry.outcome, inquiry.height) {
+        (Some(Outcome::Answered(_)), _) => "answered",
+        (Some(Outcome::RefusedByLedger(_)), _) => "refused by the ledger",
+        (None, Some(_)) => "not answered",
+        (None, None) => "not confirmed",
+    }
+}
+
+fn inquiries(list: &[InquiryRecord]) -> Output {
+    let body: Vec<Value> = (list.iter())
+        .map(|i| {
+            json!({
+                "made_ms": i.made,
+                "lender": i.request.parties.lender_name,
+                "purpose": i.request.parties.purpose,
+                "facts": i.request.terms.facts,
+                "agencies": i.request.terms.agencies,
+                "request": hex::encode(i.request.request_digest()),
+                "consent": show_consent_id(&i.consent_id),
+                "use": i.use_number + 1,
+                "height": i.height,
+                "outcome": outcome(i),
+                "verdicts": match &i.outcome {
+                    Some(Outcome::Answered(verdicts)) => json!(verdicts),
+                    _ => Value::Null,
+                },
+            })
+        })
+        .collect();
+    let mut text = Text::new();
+    for i in list {
+        let parties = &i.request.parties;
+        let id = show_consent_id(&i.consent_id);
+        text = text
+            .title(&format!("{}  {}", time::show(i.made), outcome(i)))
+            .line(format!(
+                "  {}, \"{}\"",
+                show::clean(&parties.lender_name),
+                show::clean(&parties.purpose)
+            ))
+            .line(format!(
+                "  {}consent {}, use {}",
+                i.height
+                    .map_or_else(String::new, |h| format!("block {h}, ")),
+                short(&id),
+                i.use_number + 1
+            ));
+        let verdicts = match &i.outcome {
+            Some(Outcome::Answered(verdicts)) => verdicts.as_slice(),
+            _ => &[],
+        };
+        let rows: Vec<Vec<String>> = (i.request.terms.facts.iter().enumerate())
+            .map(|(n, fact)| {
+                let verdict = verdicts
+                    .get(n)
+                    .map_or_else(String::new, ToString::to_string);
+                vec!["-".into(), fact.to_string(), verdict]
+            })
+            .collect();
+        text = text.table(&rows);
+    }
+    if list.is_empty() {
+        text = text.line("No inquiries.");
+    }
+    Output::new("wallet-inquiries", 0, json!({ "inquiries": body }), text)
+}
+
+fn own_records(parts: &[Part]) -> Output {
+    let mut code = 0;
+    let mut text = Text::new().line("Your records, each checked against the ledger");
+    let mut body = Vec::new();
+    for part in parts {
+        text = text.title(&format!("{}  {}", part.id, part.name));
+        match &part.result {
+            Err(failure) => {
+                let this = match failure {
+                    Failure::Refused => 21,
+                    Failure::Unavailable(_) => 30,
+                    Failure::Invalid(_) => 20,
+                };
+                code = if code == 0 { this } else { code };
+                text = text.line(format!("  no report: {failure}"));
+                body.push(
+                    json!({ "id": part.id, "name": part.name, "error": failure.to_string() }),
+                );
+            }
+            Ok(record) => {
+                body.push(json!(record));
+                if record.entries.is_empty() {
+                    text = text.line("  no record of you");
+                    continue;
+                }
+                let names = record.entries[0]
+                    .values
+                    .iter()
+                    .map(|v| show::name(&v.attribute));
+                let mut rows = vec![
+                    ["month", "reported"]
+                        .map(str::to_owned)
+                        .into_iter()
+                        .chain(names)
+                        .collect::<Vec<_>>(),
+                ];
+                rows.extend(record.entries.iter().map(|e| {
+                    let values = e.values.iter().map(|v| show::amount(v.value.into()));
+                    [
+                        e.effective_period.to_string(),
+                        e.reported_period.to_string(),
+                    ]
+                    .into_iter()
+                    .chain(values)
+                    .collect()
+                }));
+                text = text.table(&rows);
+            }
+        }
+    }
+    Output::new("wallet-report", code, json!({ "agencies": body }), text)
+}

@@ -1,0 +1,240 @@
+//! Consenting: sign what is allowed, keep the keys, put one anchor per use on the ledger.
+
+use rand_core::{CryptoRng, RngCore};
+use zkbureau_circuits::fact::{Fact, FactTemplate, FactText, Query};
+use zkbureau_circuits::period::Period;
+use zkbureau_ledger::document::consent::{
+    Consent, ConsentFields, MAX_TEMPLATES, MAX_USES, earliest_period,
+};
+use zkbureau_ledger::document::request::FactRequest;
+use zkbureau_ledger::ids::{DAY_MS, Height, TimeMs};
+use zkbureau_ledger::keys::SecretKey;
+use zkbureau_ledger::state::RegistryKey;
+use zkbureau_ledger::transaction::{AnchorConsent, Transaction};
+
+use super::{BorrowerError, check_request, show_consent_id};
+use crate::evidence::check_certificate;
+use crate::node::{Node, NodeError};
+use crate::wallet::{AnchorRecord, AnchorUse, ConsentRecord, Seed, Wallet};
+
+/// What a person allows beyond the request itself.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How often the lender may be answered.
+    pub uses: u32,
+    /// For how many days.
+    pub days: u32,
+    /// Fact templates; exactly the request's facts if empty.
+    pub templates: Vec<String>,
+    /// How often within a day; as often as there are uses if `None`.
+    pub frequency_per_day: Option<u32>,
+}
+
+/// A consent that stands on the ledger.
+#[derive(Clone, Debug)]
+pub struct Allowed {
+    /// Its identifier.
+    pub id: [u8; 16],
+    /// What it says.
+    pub fields: ConsentFields,
+    /// Heights of its anchors.
+    pub heights: Vec<Height>,
+    /// Facts of the request, from 0, that the templates do not cover.
+    pub uncovered: Vec<usize>,
+}
+
+/// Signs a consent for a request's lender, purpose, type and agencies, and anchors it.
+///
+/// # Errors
+/// [`BorrowerError`]. When a node fails on the way, the consent is in the wallet with fewer uses.
+pub fn consent<R: RngCore + CryptoRng>(
+    wallet: &mut Wallet,
+    node: &Node,
+    request: &FactRequest,
+    options: &Options,
+    now: TimeMs,
+    rng: &mut R,
+) -> Result<Allowed, BorrowerError> {
+    let query = check_request(wallet, request, now)?;
+    let certificate = wallet.certificate(now)?.clone();
+    let templates = templates(wallet, &query, &options.templates)?;
+    let uncovered = (0..query.facts().len())
+        .filter(|i| !templates.iter().any(|t| t.covers(&query.facts()[*i])))
+        .collect();
+
+    let state = node.state(wallet.chain(), None)?;
+    let consortium = node.consortium(&state)?;
+    check_certificate(
+        &certificate,
+        &wallet.chain_id(),
+        &consortium,
+        state.header.time_ms().day(),
+    )?;
+    in_range("uses", options.uses.into(), MAX_USES.into())?;
+    let days = u64::from(options.days);
+    // An anchor lasts to the end of the day on which the consent ends, so one day is for that.
+    let longest = u64::from(consortium.policies.max_anchor_days).saturating_sub(1);
+    in_range("days", days, longest)?;
+
+    // Blocks may be a little behind this clock.
+    let not_before = now.min(state.header.time_ms());
+    let mut consent_id = [0; 16];
+    rng.fill_bytes(&mut consent_id);
+    let fields = ConsentFields {
+        chain: wallet.chain_id(),
+        consent_id,
+        subject_key: wallet.key().public(),
+        creation: now,
+        not_before,
+        expiration: TimeMs(now.0.saturating_add(days * DAY_MS)),
+        lender_key: request.parties.lender_key,
+        purpose: request.parties.purpose.clone(),
+        inquiry_type: request.parties.inquiry_type,
+        agencies: request.terms.agencies.clone(),
+        templates: templates.iter().map(FactTemplate::text).collect(),
+        lookback_months: lookback(query.facts(), query.as_of()),
+        max_uses: options.uses,
+        frequency_per_day: options.frequency_per_day.unwrap_or(options.uses),
+    };
+    let record = sign(wallet, fields.clone(), request, rng);
+    let anchors: Vec<AnchorConsent> = record.anchors.iter().map(|a| a.anchor).collect();
+    wallet.add_consent(record);
+    wallet.save()?;
+
+    // All are handed in before the first is waited for, so that they share blocks.
+    let mut hashes = Vec::new();
+    for anchor in &anchors {
+        hashes.push(node.hand_in(&Transaction::AnchorConsent(*anchor))?);
+    }
+    let mut heights = Vec::new();
+    for (number, (anchor, hash)) in anchors.iter().zip(hashes).enumerate() {
+        let height = node.wait(hash)?;
+        show(wallet, node, anchor, height)?;
+        if let Some(record) = wallet.consent_mut(&consent_id) {
+            record.anchors[number].state = AnchorUse::Anchored(height);
+        }
+        wallet.save()?;
+        heights.push(height);
+    }
+    Ok(Allowed {
+        id: consent_id,
+        fields,
+        heights,
+        uncovered,
+    })
+}
+
+fn in_range(field: &'static str, got: u64, limit: u64) -> Result<(), BorrowerError> {
+    if (1..=limit).contains(&got) {
+        Ok(())
+    } else {
+        Err(BorrowerError::Limit { field, limit, got })
+    }
+}
+
+fn templates(
+    wallet: &Wallet,
+    query: &Query,
+    given: &[String],
+) -> Result<Vec<FactTemplate>, BorrowerError> {
+    in_range("templates", given.len().max(1) as u64, MAX_TEMPLATES as u64)?;
+    if given.is_empty() {
+        return Ok(query.facts().iter().map(FactTemplate::exact).collect());
+    }
+    (1..)
+        .zip(given)
+        .map(|(number, text)| {
+            FactTemplate::parse(text, wallet.chain().schema()).map_err(|error| {
+                BorrowerError::Template {
+                    number,
+                    text: text.clone(),
+                    error,
+                }
+            })
+        })
+        .collect()
+}
+
+/// Months that the facts look back, `as_of` included.
+fn lookback(facts: &[Fact], as_of: Period) -> u32 {
+    facts
+        .iter()
+        .map(|fact| as_of.number() - earliest_period(fact, as_of).number() + 1)
+        .max()
+        .unwrap_or(1)
+}
+
+fn sign<R: RngCore + CryptoRng>(
+    wallet: &Wallet,
+    fields: ConsentFields,
+    request: &FactRequest,
+    rng: &mut R,
+) -> ConsentRecord {
+    let expiry = fields.expiration.day();
+    let uses = fields.max_uses;
+    let mut seed = zeroize::Zeroizing::new([0; 32]);
+    rng.fill_bytes(seed.as_mut());
+    let consent = Consent::new(fields, *seed, wallet.key());
+    let digest = consent.consent_digest();
+    let anchors = (0..uses)
+        .map(|number| {
+            let use_key = SecretKey::random(rng);
+            let revocation_key = SecretKey::random(rng);
+            AnchorRecord {
+                anchor: AnchorConsent {
+                    commitment: AnchorConsent::commitment(
+                        &digest,
+                        number,
+                        &consent.anchor_salt(number),
+                    ),
+                    use_key: use_key.public(),
+                    revocation_key: revocation_key.public(),
+                    expiry,
+                },
+                use_key: Seed::of(&use_key),
+                revocation_key: Seed::of(&revocation_key),
+                state: AnchorUse::Prepared,
+            }
+        })
+        .collect();
+    ConsentRecord {
+        consent,
+        lender_name: request.parties.lender_name.clone(),
+        anchors,
+        revoked: None,
+    }
+}
+
+/// Checks that the ledger shows the anchor at the height that the node named.
+fn show(
+    wallet: &Wallet,
+    node: &Node,
+    anchor: &AnchorConsent,
+    height: Height,
+) -> Result<(), BorrowerError> {
+    let state = node.state(wallet.chain(), Some(height))?;
+    let id = anchor.id();
+    let proof = node.registry(height, &RegistryKey::Anchor(id))?;
+    let shown = (state.roots.anchor(id, &proof)).map_err(|error| NodeError::Proof {
+        what: "anchor",
+        error,
+    })?;
+    match shown {
+        Some(shown) if shown.anchor == *anchor => Ok(()),
+        _ => Err(BorrowerError::NotShown),
+    }
+}
+
+impl Allowed {
+    /// The identifier as people write it.
+    #[must_use]
+    pub fn show_id(&self) -> String {
+        show_consent_id(&self.id)
+    }
+
+    /// The templates.
+    #[must_use]
+    pub fn templates(&self) -> &[FactText] {
+        &self.fields.templates
+    }
+}
