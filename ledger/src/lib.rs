@@ -13,10 +13,18 @@ pub mod document;
 pub mod genesis;
 pub mod ids;
 pub mod keys;
+#[cfg(feature = "state")]
+pub mod ledger;
 pub mod light;
+#[cfg(feature = "state")]
+pub mod machine;
 mod schema_document;
 pub mod state;
+#[cfg(feature = "state")]
+pub mod store;
 pub mod transaction;
+#[cfg(feature = "state")]
+mod tree;
 
 pub use block::{Block, Certificate, Header, SignedHeader, ValidatorSet};
 pub use genesis::{Consortium, Genesis};
@@ -25,12 +33,22 @@ pub use ids::{
     TxHash,
 };
 pub use keys::{PublicKey, SealingKey, SecretKey, Signature, SignatureError};
+#[cfg(feature = "state")]
+pub use ledger::{BlockError, Executed, Ledger, LedgerError, Proposal, Tip};
 pub use light::{LightClient, LightError, TrustedHeader, TrustedRoots};
+#[cfg(feature = "state")]
+pub use machine::{Checked, Context, TxError};
 pub use state::{
     AnchorState, AuditState, Column, Columns, Leaf, LeafProof, LogSuffix, RegistryKey,
     RegistryProof, Roots,
 };
+#[cfg(feature = "store")]
+pub use store::RocksStore;
+#[cfg(feature = "state")]
+pub use store::{MemoryStore, Store, StoreError};
 pub use transaction::{
     AnchorConsent, AuditRequest, BatchBody, BatchEntry, Inquiry, PublishBatch, RevokeConsent,
     Transaction,
 };
+#[cfg(feature = "state")]
+pub use tree::TreeError;

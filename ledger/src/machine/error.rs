@@ -1,0 +1,205 @@
+//! Why a transaction is not valid. Every error carries what is needed to see it: who, which entry,
+//! the limit and what was found.
+
+use thiserror::Error;
+use zkbureau_circuits::period::Period;
+
+use crate::ids::{AgencyId, AnchorId, AuditId, AuditorId, Day};
+
+/// A transaction is not valid.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TxError {
+    /// The encoding is too long.
+    #[error("{kind}: {got} bytes exceed the limit of {limit}")]
+    Size {
+        /// Kind of the transaction.
+        kind: &'static str,
+        /// Largest encoding.
+        limit: u64,
+        /// Its length.
+        got: u64,
+    },
+    /// A list has too few or too many items.
+    #[error("{field}: {got} items, {min} to {max} are allowed")]
+    Count {
+        /// The list.
+        field: &'static str,
+        /// Fewest items.
+        min: u64,
+        /// Most items.
+        max: u64,
+        /// Number of items.
+        got: u64,
+    },
+    /// A list is not strictly ascending.
+    #[error("{field}: item {item} is not above the one before")]
+    Order {
+        /// The list.
+        field: &'static str,
+        /// Position of the first item that is not.
+        item: usize,
+    },
+    /// There is no such agency.
+    #[error("there is no {0}")]
+    UnknownAgency(AgencyId),
+    /// There is no such auditor.
+    #[error("there is no {0}")]
+    UnknownAuditor(AuditorId),
+    /// A signature does not verify.
+    #[error("the signature under the {key} key does not verify")]
+    Signature {
+        /// Whose key.
+        key: &'static str,
+    },
+    /// A record is about a period after the one it is reported in.
+    #[error("entry {entry}: about {effective}, after the reported period {reported}")]
+    EffectivePeriod {
+        /// Position of the entry.
+        entry: usize,
+        /// The period it is about.
+        effective: Period,
+        /// The period it is reported in.
+        reported: Period,
+    },
+    /// A commitment is not a group element.
+    #[error("entry {entry}: the {class} commitment is not a group element")]
+    Point {
+        /// Position of the entry.
+        entry: usize,
+        /// `stocks` or `flows`.
+        class: &'static str,
+    },
+    /// The range argument does not hold.
+    #[error("the range argument of batch {number} of {agency} does not verify")]
+    RangeArgument {
+        /// The agency.
+        agency: AgencyId,
+        /// Number of its batch.
+        number: u64,
+    },
+    /// The batch is for another version of the schema.
+    #[error("schema version {got}, {expected} is in force")]
+    Schema {
+        /// The version in force.
+        expected: u32,
+        /// The batch's version.
+        got: u32,
+    },
+    /// The batch is not the next one.
+    #[error("batch {got} of {agency}; {expected} is next")]
+    Number {
+        /// The agency.
+        agency: AgencyId,
+        /// The next number.
+        expected: u64,
+        /// The batch's number.
+        got: u64,
+    },
+    /// The batch reports an earlier period than a batch before it.
+    #[error("reported period {got}; {agency} has already reported {column}")]
+    PeriodBack {
+        /// The agency.
+        agency: AgencyId,
+        /// The period of its column.
+        column: Period,
+        /// The batch's period.
+        got: Period,
+    },
+    /// The batch reports a period that has not begun.
+    #[error("reported period {got} is after the block's month {limit}")]
+    PeriodAhead {
+        /// The month of the block.
+        limit: Period,
+        /// The batch's period.
+        got: Period,
+    },
+    /// A leaf takes no further entry.
+    #[error("entry {entry}: its log takes no further entry")]
+    LogFull {
+        /// Position of the entry.
+        entry: usize,
+    },
+    /// The agency's column is opened in this block, so it must stand still until the next.
+    #[error("the column of {0} is opened in this block")]
+    ColumnOpened(AgencyId),
+    /// The anchor is on the ledger already.
+    #[error("anchor {0} exists")]
+    AnchorExists(AnchorId),
+    /// There is no such anchor.
+    #[error("there is no anchor {0}")]
+    UnknownAnchor(AnchorId),
+    /// The anchor expires before today or too far ahead.
+    #[error("the anchor expires on day {got}; {min} to {max} are allowed")]
+    AnchorExpiry {
+        /// Today.
+        min: Day,
+        /// The latest day allowed.
+        max: Day,
+        /// The anchor's day.
+        got: Day,
+    },
+    /// The block holds as many anchors as the policy allows.
+    #[error("a block takes {limit} anchors")]
+    AnchorsFull {
+        /// The policy's limit.
+        limit: u32,
+    },
+    /// The anchor was revoked.
+    #[error("anchor {0} is revoked")]
+    Revoked(AnchorId),
+    /// The anchor was used.
+    #[error("anchor {0} is consumed")]
+    Consumed(AnchorId),
+    /// The anchor's last day has passed.
+    #[error("anchor {anchor} expired on day {expiry}, today is {today}")]
+    Expired {
+        /// The anchor.
+        anchor: AnchorId,
+        /// Its last day.
+        expiry: Day,
+        /// The block's day.
+        today: Day,
+    },
+    /// The schema has no such attribute, or it is `present`.
+    #[error("the schema has no attribute {0:?} that can be opened")]
+    UnknownAttribute(String),
+    /// The request is on the ledger already.
+    #[error("audit request {0} exists")]
+    AuditExists(AuditId),
+    /// The column is not at the end of the requested period.
+    #[error("the column of {agency} stands at {}, not at {requested}", .column.map_or("no period".to_owned(), |p| p.to_string()))]
+    AuditPeriod {
+        /// The agency.
+        agency: AgencyId,
+        /// The period of its column.
+        column: Option<Period>,
+        /// The period requested.
+        requested: Period,
+    },
+    /// Too few subjects were reported since the column was last opened.
+    #[error(
+        "{agency} has reported {changed} subjects since its column was last opened; {limit} are needed"
+    )]
+    AuditTooSoon {
+        /// The agency.
+        agency: AgencyId,
+        /// Subjects certainly reported since.
+        changed: u64,
+        /// The policy's limit.
+        limit: u64,
+    },
+}
+
+impl TxError {
+    /// Whether the same transaction may well be valid in one of the next blocks, so that a proposer
+    /// keeps it.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::ColumnOpened(_) | Self::AnchorsFull { .. } => true,
+            // Its predecessor may still arrive.
+            Self::Number { expected, got, .. } => got > expected,
+            _ => false,
+        }
+    }
+}
