@@ -164,7 +164,10 @@ fn ratios(name: &str, schema: &Schema, runs: usize, rng: &mut ChaCha20Rng) {
         micros_per(verify, values),
     );
     let bits = schema.slot_bits();
-    println!("{name}: {} attributes, {bits} bits, {BATCH} records, 1 thread", schema.len() - 1);
+    println!(
+        "{name}: {} attributes, {bits} bits, {BATCH} records, 1 thread",
+        schema.len() - 1
+    );
     println!(
         "  commit {:.3} + prove {:.3} = {publish:.3} µs a value; bulletproofs {:.0}; ratio {:.0}",
         micros_per(commit, values),

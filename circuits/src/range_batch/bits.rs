@@ -14,7 +14,7 @@ pub(super) struct Column {
     pub position: usize,
     /// First bit among the `n` of a slot.
     pub offset: usize,
-    /// First bit among those of its class.
+    /// First bit among those of its class; `present` has the first of the stocks.
     pub class_offset: usize,
     /// Number of bits.
     pub bits: u32,
@@ -27,7 +27,7 @@ pub(super) struct Column {
 impl Column {
     /// All ranged attributes of a schema.
     pub(super) fn all(schema: &Schema) -> Vec<Self> {
-        let (mut stocks, mut flows) = (0, 0);
+        let (mut stocks, mut flows) = (1, 0);
         schema
             .ranged()
             .map(|r| {
@@ -95,10 +95,23 @@ pub(super) fn check_records(schema: &Schema, records: &[Record]) -> Result<(), P
     Ok(())
 }
 
-/// The bit string of a record's values of one class: bit `i` belongs to the `i`-th bit of the class.
-/// `out` is zeroed first.
+/// Bytes of a record's string of [`class_bits`].
+pub(super) fn class_stride(columns: &[Column], class: Class) -> usize {
+    columns
+        .iter()
+        .filter(|c| c.class == class)
+        .map(|c| c.class_offset + c.bits as usize)
+        .max()
+        .unwrap_or(usize::from(class == Class::Stock))
+        .div_ceil(8)
+}
+
+/// Writes the bits of a record's values of one class into a zeroed string: of stocks `present`
+/// first, which is 1.
 pub(super) fn class_bits(columns: &[Column], class: Class, record: &Record, out: &mut [u8]) {
-    out.fill(0);
+    if class == Class::Stock {
+        put(out, 0, 1, 1);
+    }
     for c in columns.iter().filter(|c| c.class == class) {
         put(
             out,
@@ -131,6 +144,16 @@ impl BitRows {
             }
         }
         Self { bytes, stride }
+    }
+
+    /// Bytes of a row.
+    pub(super) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Rows `from..to`, one after the other.
+    pub(super) fn rows(&self, from: usize, to: usize) -> &[u8] {
+        &self.bytes[from * self.stride..to * self.stride]
     }
 
     /// Row `j`.

@@ -1,17 +1,19 @@
 //! Commitments of many records at once, for publishers.
 
-use curve25519_dalek::ristretto::RistrettoPoint;
 use rayon::prelude::*;
+use zeroize::{Zeroize, Zeroizing};
 
-use super::bits::{check_records, class_bits};
+use super::bits::{check_records, class_bits, class_stride};
+use super::curve::point::Point;
+use super::curve::ristretto::encode_doubles;
 use super::key::ProvingKey;
 use crate::commitment::{Record, RecordBlindings};
 use crate::encoding::PointBytes;
 use crate::error::ProveError;
 use crate::schema::Class;
 
-/// Records whose points are encoded together; one field inversion each.
-const CHUNK: usize = 256;
+/// Records that one task commits to.
+const CHUNK: usize = 512;
 
 /// The stocks and flows commitments of records, the same points that
 /// [`crate::commitment::CommitmentKey::commit`] makes. The blinding part is constant time; the
@@ -32,48 +34,46 @@ pub fn commit_records(
         });
     }
     check_records(&key.verifying.schema, records)?;
-    let columns = &key.verifying.columns;
-    let bytes = |class| {
-        columns
-            .iter()
-            .filter(|c| c.class == class)
-            .map(|c| c.bits as usize)
-            .sum::<usize>()
-            .div_ceil(8)
+    let commit = |class| {
+        records
+            .par_chunks(CHUNK)
+            .zip(blindings.par_chunks(CHUNK))
+            .flat_map_iter(|(records, blindings)| commit_class(key, class, records, blindings))
+            .collect()
     };
-    let (stock_bytes, flow_bytes) = (bytes(Class::Stock), bytes(Class::Flow));
-    let chunks: Vec<Vec<PointBytes>> = records
-        .par_chunks(CHUNK)
-        .zip(blindings.par_chunks(CHUNK))
-        .map(|(records, blindings)| {
-            let mut buffer = vec![0; stock_bytes.max(flow_bytes)];
-            let mut halves: Vec<RistrettoPoint> = Vec::with_capacity(2 * records.len());
-            for (record, blinding) in records.iter().zip(blindings) {
-                let bits = &mut buffer[..stock_bytes];
-                class_bits(columns, Class::Stock, record, bits);
-                halves.push(
-                    key.half_present
-                        + key.stock_sums.sum(bits)
-                        + &blinding.stocks * &key.half_blinding,
-                );
-                let bits = &mut buffer[..flow_bytes];
-                class_bits(columns, Class::Flow, record, bits);
-                halves.push(key.flow_sums.sum(bits) + &blinding.flows * &key.half_blinding);
-            }
-            encode_doubles(&halves)
-        })
-        .collect();
-    Ok(chunks
-        .iter()
-        .flat_map(|c| c.chunks_exact(2))
-        .map(|pair| (pair[0], pair[1]))
-        .unzip())
+    Ok((commit(Class::Stock), commit(Class::Flow)))
 }
 
-/// Encodings of the doubles of points, with one inversion for all.
-pub(super) fn encode_doubles(halves: &[RistrettoPoint]) -> Vec<PointBytes> {
-    RistrettoPoint::double_and_compress_batch(halves)
-        .into_iter()
-        .map(PointBytes::from)
-        .collect()
+fn commit_class(
+    key: &ProvingKey,
+    class: Class,
+    records: &[Record],
+    blindings: &[RecordBlindings],
+) -> Vec<PointBytes> {
+    let columns = &key.verifying.columns;
+    let mut halves = vec![Point::IDENTITY; records.len()];
+    let stride = class_stride(columns, class);
+    if stride > 0 {
+        let mut bits = vec![0; records.len() * stride];
+        for (record, bits) in records.iter().zip(bits.chunks_exact_mut(stride)) {
+            class_bits(columns, class, record, bits);
+        }
+        let sums = match class {
+            Class::Stock => &key.stock_sums,
+            Class::Flow => &key.flow_sums,
+        };
+        sums.add_subsets(&mut halves, &bits, stride);
+        bits.zeroize();
+    }
+    let blindings: Zeroizing<Vec<_>> = Zeroizing::new(
+        blindings
+            .iter()
+            .map(|b| match class {
+                Class::Stock => b.stocks,
+                Class::Flow => b.flows,
+            })
+            .collect(),
+    );
+    key.blinding_base.add_products(&mut halves, &blindings);
+    encode_doubles(&halves)
 }

@@ -16,13 +16,13 @@
 mod argument;
 mod bits;
 mod commit;
+mod curve;
 mod field;
 mod key;
 mod layout;
 mod nonces;
 mod prove;
 mod statement;
-mod subset;
 mod sumcheck;
 mod verify;
 

@@ -10,7 +10,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::argument::RangeArgument;
 use super::bits::{BitRows, check_records};
-use super::commit::encode_doubles;
+use super::curve::point::Point;
+use super::curve::ristretto::encode_doubles;
 use super::field::{eq_scalars, powers, to_fr, to_scalar};
 use super::key::{ProvingKey, VerifyingKey};
 use super::layout::{Layout, MAX_SLOTS};
@@ -24,8 +25,8 @@ use crate::encoding::{PointBytes, ScalarBytes};
 use crate::error::ProveError;
 use crate::schema::Class;
 
-/// Rows whose points are encoded together.
-const CHUNK: usize = 256;
+/// Rows that one task commits to.
+const CHUNK: usize = 512;
 
 /// Proves that every value of every record is in range.
 ///
@@ -94,7 +95,7 @@ pub fn prove<R: RngCore + CryptoRng>(
     };
     let u_scalars = Zeroizing::new(u.iter().map(to_scalar).collect::<Vec<_>>());
     u.zeroize();
-    let points = commit_mask(verifying, &mask, &u_scalars, &y_powers, &eq_slots);
+    let points = commit_mask(key, &mask, &u_scalars, &y_powers, &eq_slots);
     let e = absorb_masks(&mut transcript, &points);
     Ok(RangeArgument {
         rows,
@@ -151,13 +152,11 @@ fn commit_rows(key: &ProvingKey, bits: &BitRows, deltas: &[Scalar]) -> Vec<Point
         .par_chunks(CHUNK)
         .enumerate()
         .flat_map_iter(|(chunk, deltas)| {
-            let halves: Vec<RistrettoPoint> = deltas
-                .iter()
-                .enumerate()
-                .map(|(i, delta)| {
-                    key.row_sums.sum(bits.row(chunk * CHUNK + i)) + delta * &key.half_blinding
-                })
-                .collect();
+            let from = chunk * CHUNK;
+            let mut halves = vec![Point::IDENTITY; deltas.len()];
+            let rows = bits.rows(from, from + deltas.len());
+            key.row_sums.add_subsets(&mut halves, rows, bits.stride());
+            key.blinding_base.add_products(&mut halves, deltas);
             encode_doubles(&halves)
         })
         .collect()
@@ -204,12 +203,13 @@ struct Mask {
 }
 
 fn commit_mask(
-    key: &VerifyingKey,
+    proving: &ProvingKey,
     mask: &Mask,
     u: &[Scalar],
     y_powers: &[Fr],
     eq_slots: &[Scalar],
 ) -> MaskPoints {
+    let key = &proving.verifying;
     let (mut e1, mut e0) = (Zeroizing::new(Scalar::ZERO), Zeroizing::new(Scalar::ZERO));
     for ((t, u), y) in mask.t.iter().zip(u).zip(y_powers) {
         let yt = to_scalar(y) * t;
@@ -229,12 +229,10 @@ fn commit_mask(
         scalars.zeroize();
         point.into()
     };
-    let t = RistrettoPoint::multiscalar_mul(
-        mask.t.iter().chain([&mask.theta]),
-        key.bits[..mask.t.len()].iter().chain([&key.blinding]),
-    );
+    let mut t = [proving.bit_bases.inner_product(&mask.t)];
+    proving.blinding_base.add_products(&mut t, &[mask.theta]);
     MaskPoints {
-        t: t.into(),
+        t: encode_doubles(&t)[0],
         t_stocks: class(Class::Stock, &mask.phi_stocks),
         t_flows: class(Class::Flow, &mask.phi_flows),
         e1: scalar_commitment(key, &e1, &mask.kappa1),

@@ -1,15 +1,16 @@
 //! The verifier: all equations of all batches in one multi-scalar multiplication
 //! (spec: "Verification").
 
-use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
-use curve25519_dalek::traits::{Identity, IsIdentity, VartimeMultiscalarMul};
 use merlin::Transcript;
 use rand_core::{CryptoRng, RngCore};
 use rayon::prelude::*;
 use thiserror::Error;
 
 use super::argument::RangeArgument;
+use super::curve::msm::msm;
+use super::curve::point::Affine;
+use super::curve::ristretto::decode_all;
 use super::field::{eq_scalars, powers, to_fr, to_scalar};
 use super::key::VerifyingKey;
 use super::layout::Layout;
@@ -24,9 +25,6 @@ use crate::transcript::TranscriptExt;
 
 /// Transcript that joins the batches of one call. Never part of a format.
 const JOIN: &[u8] = b"zkbureau/range-batch-join/v1";
-
-/// Points decoded, or multiplied, by one thread at a time.
-const CHUNK: usize = 8192;
 
 /// Some batches do not verify.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -176,7 +174,7 @@ struct Check {
     scalar: Scalar,
     blinding: Scalar,
     scalars: Vec<Scalar>,
-    points: Vec<RistrettoPoint>,
+    points: Vec<Affine>,
 }
 
 impl Check {
@@ -210,10 +208,7 @@ impl Check {
             ])
             .copied()
             .collect();
-        let points = encoded
-            .par_iter()
-            .map(|p| p.decode().ok())
-            .collect::<Option<Vec<_>>>()?;
+        let points = decode_all(&encoded)?;
 
         // <z,Bit> + θ'·H - e·U - T
         let bits = z.iter().map(|z| w_rows * z).collect();
@@ -277,7 +272,7 @@ impl Check {
     /// Whether the sum over all given checks is the identity.
     fn hold(key: &VerifyingKey, checks: &[(usize, Self)]) -> bool {
         let columns = checks.iter().map(|(_, c)| c.bits.len()).max().unwrap_or(0);
-        let mut scalars = vec![Scalar::ZERO; columns + key.attributes.len() + 2];
+        let mut scalars = vec![Scalar::ZERO; columns + key.others.len()];
         for (_, check) in checks {
             let own = check
                 .bits
@@ -293,17 +288,11 @@ impl Check {
             }
         }
         let mut points = key.bits[..columns].to_vec();
-        points.extend(&key.attributes);
-        points.extend([key.scalar, key.blinding]);
+        points.extend(&key.others);
         for (_, check) in checks {
             scalars.extend(&check.scalars);
             points.extend(&check.points);
         }
-        scalars
-            .par_chunks(CHUNK)
-            .zip(points.par_chunks(CHUNK))
-            .map(|(s, p)| RistrettoPoint::vartime_multiscalar_mul(s, p))
-            .reduce(RistrettoPoint::identity, |a, b| a + b)
-            .is_identity()
+        msm(&scalars, &points).is_identity()
     }
 }
