@@ -1,0 +1,169 @@
+//! An agency at work: publishing what it knows, answering those who may ask, checking itself.
+//!
+//! - [`publish`]: a file becomes batches, durable in the vault before they are submitted;
+//! - [`reconcile`]: vault and ledger agree again after a crash;
+//! - [`blocks`]: what every committed block means for the vault;
+//! - [`rights`]: who may have an answer (protocol, section 7);
+//! - [`answer`]: evidence and openings for a wallet (protocol, section 6.1);
+//! - [`report`]: a person's own records (protocol, section 6.2);
+//! - [`audit`]: openings of column totals (protocol, section 8);
+//! - [`verify`]: every commitment recomputed and compared with the ledger.
+//!
+//! Everything blocks, takes `&self` and may be called from several threads: publishing and checking
+//! run one at a time, answers run beside them.
+
+pub mod answer;
+pub mod audit;
+pub mod blocks;
+pub mod import;
+pub mod publish;
+pub mod reconcile;
+pub mod refusal;
+pub mod report;
+pub mod rights;
+pub mod verify;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use thiserror::Error;
+use zkbureau_circuits::commitment::CommitmentKey;
+use zkbureau_circuits::ids::AgencyId;
+use zkbureau_circuits::schema::Schema;
+use zkbureau_ledger::ids::ChainId;
+use zkbureau_ledger::{Ledger, LedgerError, Store};
+
+pub use answer::ask_context;
+pub use import::{ImportError, ImportJob, ImportOutcome};
+pub use publish::{PublishError, SubmitError, Submitter};
+pub use reconcile::Reconciled;
+pub use refusal::{AnswerError, Refusal};
+pub use verify::{Difference, DifferenceKind, VaultCheck};
+
+use crate::vault::{AgencyKeys, Opener, Vault, VaultError};
+
+/// An agency: its vault, and the ledger that it publishes to and answers about.
+pub struct Agency<S: Store> {
+    vault: Vault,
+    ledger: Arc<Ledger<S>>,
+    key: CommitmentKey,
+    opener: Opener,
+    /// Held while batches enter or leave the vault, and while the vault is checked.
+    publishing: Mutex<()>,
+}
+
+/// An agency cannot work. The text is for its operator.
+#[derive(Debug, Error)]
+pub enum AgencyError {
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The ledger.
+    #[error("the ledger cannot be read: {0}")]
+    Ledger(#[from] LedgerError),
+    /// The ledger has no such agency.
+    #[error("{0} is not on the ledger")]
+    NotOnLedger(AgencyId),
+    /// The ledger has other keys for this agency.
+    #[error("the vault's keys are not those of {0} on the ledger")]
+    OtherKeys(AgencyId),
+    /// The vault and the ledger contradict one another.
+    #[error("vault and ledger contradict one another: {0}")]
+    Contradiction(&'static str),
+}
+
+/// Where an agency stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The agency.
+    pub agency: AgencyId,
+    /// People with a record.
+    pub subjects: u64,
+    /// Records ever prepared.
+    pub entries: u64,
+    /// Number of the last batch in the vault.
+    pub prepared: u64,
+    /// Number of the last batch known to be final.
+    #[serde(rename = "final")]
+    pub last_final: u64,
+    /// Batches that are in the vault and not yet final.
+    pub pending: u64,
+    /// Height of the last block looked at.
+    pub last_block: u64,
+}
+
+impl<S: Store> Agency<S> {
+    /// Joins a vault and a ledger, and checks that they are of one agency.
+    ///
+    /// # Errors
+    /// [`AgencyError`] when the ledger does not know the agency or knows it under other keys.
+    pub fn open(vault: Vault, ledger: Arc<Ledger<S>>) -> Result<Self, AgencyError> {
+        let id = vault.agency();
+        let keys = vault.keys();
+        let consortium = ledger.consortium();
+        let on_ledger = consortium.agency(id).ok_or(AgencyError::NotOnLedger(id))?;
+        if vault.chain() != ledger.chain_id()
+            || on_ledger.validator_key != keys.validator().public()
+            || on_ledger.vrf_key != keys.vrf().public()
+            || on_ledger.sealing_key != keys.sealing().public()
+        {
+            return Err(AgencyError::OtherKeys(id));
+        }
+        let schema = ledger.schema().clone();
+        Ok(Self {
+            key: CommitmentKey::new(&schema),
+            opener: Opener::new(*ledger.chain_id(), id, &schema),
+            vault,
+            ledger,
+            publishing: Mutex::new(()),
+        })
+    }
+
+    /// The agency's identifier.
+    #[must_use]
+    pub fn id(&self) -> AgencyId {
+        self.vault.agency()
+    }
+
+    /// The agency's secret keys.
+    #[must_use]
+    pub fn keys(&self) -> &AgencyKeys {
+        self.vault.keys()
+    }
+
+    /// The ledger.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<Ledger<S>> {
+        &self.ledger
+    }
+
+    /// Where the agency stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let progress = self.vault.progress();
+        Status {
+            agency: self.id(),
+            subjects: progress.subjects,
+            entries: progress.entries,
+            prepared: progress.prepared,
+            last_final: progress.last_final,
+            pending: progress.prepared - progress.last_final,
+            last_block: progress.last_block,
+        }
+    }
+
+    fn chain(&self) -> &ChainId {
+        self.vault.chain()
+    }
+
+    fn schema(&self) -> &Schema {
+        self.key.schema()
+    }
+
+    fn publishing(&self) -> MutexGuard<'_, ()> {
+        // The lock orders work; what it protects is on disk and whole after a panic.
+        self.publishing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,298 @@
+//! Who may have an answer (protocol, section 7).
+//!
+//! ```text
+//! certificate ─ issuer on the ledger, signature, day of the header
+//! identifier  ─ opens the certificate's commitment
+//! ask         ─ signed by the certificate's key
+//! inquiry     ─ in the block it names, at most so many blocks and minutes ago
+//! anchor      ─ consumed there by this request, of this consent and use, not revoked at the tip
+//! consent     ─ signed, in time, covers agencies and facts
+//! counters    ─ use, frequency, budget; written before anything is evaluated
+//! ```
+//!
+//! All times are header times: agencies agree on them, clocks they do not. All of this comes before
+//! the directory function is evaluated, so nobody without a certificate makes the agency compute on
+//! an identifier.
+
+use zkbureau_circuits::encoding::{Digest32, hash_parts};
+use zkbureau_circuits::fact::Query;
+use zkbureau_ledger::AnchorConsent;
+use zkbureau_ledger::block::Header;
+use zkbureau_ledger::document::ask::{AgencyAsk, FactsAsk};
+use zkbureau_ledger::document::consent::AgencyScope;
+use zkbureau_ledger::ids::{Height, TimeMs};
+use zkbureau_ledger::Store;
+use zkbureau_ledger::transaction::Inquiry;
+
+use super::{Agency, AnswerError, Refusal};
+use crate::vault::{Budget, ConsentUses, Handle, Use};
+
+/// Different facts that are answered about one person within [`BUDGET_MS`]. Each answer is one bit
+/// about one number, so a search for an amount of 32 bits needs 32 facts: the budget leaves room
+/// for two applications with a full list of facts each, and not for many searches.
+pub const BUDGET_FACTS: usize = 64;
+/// The time over which facts are counted: 90 days.
+pub const BUDGET_MS: u64 = 90 * DAY_MS;
+/// A day, for `frequency_per_day`.
+pub const DAY_MS: u64 = 86_400_000;
+
+/// The right to an answer, established.
+pub(super) struct Granted {
+    /// The facts.
+    pub query: Query,
+    /// Digest of the request.
+    pub request: Digest32,
+    /// Height of the inquiry's block.
+    pub height: Height,
+}
+
+impl<S: Store> Agency<S> {
+    /// Certificate, identifier and signature of an ask, at a header's time.
+    pub(super) fn check_identity(&self, ask: &AgencyAsk, at: TimeMs) -> Result<(), Refusal> {
+        if ask.chain != *self.chain() || ask.agency != self.id() {
+            return Err(Refusal::Address);
+        }
+        let certificate = &ask.identity.certificate;
+        let consortium = self.ledger.consortium();
+        let issuer = consortium
+            .issuer(certificate.issuer)
+            .ok_or(Refusal::Issuer)?;
+        certificate
+            .verify(self.chain(), &issuer.key, at.day())
+            .map_err(Refusal::Certificate)?;
+        certificate
+            .subject
+            .verify(&ask.identity.subject, &ask.identity.salt)
+            .map_err(|_| Refusal::Subject)?;
+        ask.verify_signature().map_err(|_| Refusal::Signature)
+    }
+
+    /// Everything that a fact ask needs, and counts it.
+    pub(super) fn grant(&self, ask: &AgencyAsk, facts: &FactsAsk) -> Result<Granted, AnswerError> {
+        let header = self.inquiry_header(facts.height)?;
+        self.check_identity(ask, header.time_ms)?;
+        let query = facts
+            .terms
+            .check(self.chain(), self.schema())
+            .map_err(Refusal::Request)?;
+        if !query.agencies().contains(&self.id()) {
+            return Err(Refusal::NotAsked.into());
+        }
+        if header.time_ms >= facts.terms.expires {
+            return Err(Refusal::RequestExpired.into());
+        }
+        let request = facts.request_digest();
+        self.check_anchor(facts, &request)?;
+        let scope = facts
+            .consent
+            .check_terms(
+                &ask.identity.certificate.subject_key,
+                &facts.terms,
+                query.facts(),
+                self.schema(),
+                header.time_ms,
+            )
+            .map_err(Refusal::Consent)?;
+        if facts.use_number >= scope.max_uses {
+            return Err(Refusal::UseNumber.into());
+        }
+        let handle = self.vault.handle(&ask.identity.subject);
+        self.count(&handle, facts, &scope, &query, header.time_ms)?;
+        Ok(Granted {
+            query,
+            request,
+            height: facts.height,
+        })
+    }
+
+    /// The header of an inquiry's block, if it may still be answered.
+    fn inquiry_header(&self, height: Height) -> Result<Header, Refusal> {
+        let policies = self.ledger.consortium().policies;
+        let tip = self.ledger.tip();
+        let age = tip.height.0.checked_sub(height.0).ok_or(Refusal::Height)?;
+        if age > policies.answer_blocks {
+            return Err(Refusal::TooManyBlocks {
+                inquiry: height,
+                tip: tip.height,
+            });
+        }
+        let header = self
+            .ledger
+            .signed_header(height)
+            .map_err(|_| Refusal::Unreadable)?
+            .ok_or(Refusal::Height)?
+            .header;
+        if tip.time_ms.0.saturating_sub(header.time_ms.0) > policies.answer_ms {
+            return Err(Refusal::TooMuchTime);
+        }
+        Ok(header)
+    }
+
+    fn check_anchor(&self, facts: &FactsAsk, request: &Digest32) -> Result<(), Refusal> {
+        // At the tip: what was revoked after the inquiry is not answered.
+        let anchor = self
+            .ledger
+            .anchor(self.ledger.tip().height, facts.anchor_id)
+            .map_err(|_| Refusal::Unreadable)?
+            .ok_or(Refusal::NoAnchor)?;
+        let consumed = anchor
+            .consumed
+            .filter(|c| c.height == facts.height)
+            .ok_or(Refusal::NotConsumed)?;
+        if consumed.digest != Inquiry::digest(request, &facts.inquiry_nonce) {
+            return Err(Refusal::InquiryDigest);
+        }
+        let commitment = AnchorConsent::commitment(
+            &facts.consent.consent_digest(),
+            facts.use_number,
+            &facts.anchor_salt,
+        );
+        if anchor.anchor.commitment != commitment {
+            return Err(Refusal::AnchorCommitment);
+        }
+        if anchor.revoked.is_some() {
+            return Err(Refusal::Revoked);
+        }
+        Ok(())
+    }
+
+    fn count(
+        &self,
+        handle: &Handle,
+        facts: &FactsAsk,
+        scope: &AgencyScope,
+        query: &Query,
+        time: TimeMs,
+    ) -> Result<(), AnswerError> {
+        let this = Use {
+            number: facts.use_number,
+            anchor: facts.anchor_id,
+            time,
+        };
+        let counted = self.vault.count(handle, &scope.consent_id, |budget, uses| {
+            let new_use = count_use(uses, this, scope.frequency_per_day)?;
+            let new_facts = count_facts(budget, &budget_keys(query), time)?;
+            Ok(new_use || new_facts)
+        });
+        match counted {
+            Ok(result) => result.map_err(AnswerError::Refused),
+            Err(error) => {
+                tracing::error!(agency = self.id().0, %error, "counters cannot be kept");
+                Err(AnswerError::Unavailable)
+            }
+        }
+    }
+}
+
+/// What the budget counts: a fact's form and bound, and the period that its windows end with.
+fn budget_keys(query: &Query) -> Vec<Digest32> {
+    query
+        .facts()
+        .iter()
+        .map(|fact| {
+            hash_parts(
+                "zkbureau/budget-fact/v1",
+                &[
+                    fact.text().as_str().as_bytes(),
+                    &query.as_of().number().to_le_bytes(),
+                ],
+            )
+        })
+        .collect()
+}
+
+/// Adds a use. Asking again for the same inquiry is the same use.
+fn count_use(uses: &mut ConsentUses, this: Use, per_day: u32) -> Result<bool, Refusal> {
+    if uses.uses.iter().any(|u| u.anchor == this.anchor) {
+        return Ok(false);
+    }
+    if uses.uses.iter().any(|u| u.number == this.number) {
+        return Err(Refusal::UseTaken);
+    }
+    let within_a_day = uses
+        .uses
+        .iter()
+        .filter(|u| u.time.0.abs_diff(this.time.0) < DAY_MS)
+        .count();
+    if within_a_day >= per_day as usize {
+        return Err(Refusal::Frequency);
+    }
+    uses.uses.push(this);
+    Ok(true)
+}
+
+/// Adds facts. A fact that was counted within the time is free.
+fn count_facts(budget: &mut Budget, keys: &[Digest32], time: TimeMs) -> Result<bool, Refusal> {
+    let counts = |counted: &TimeMs| time.0.saturating_sub(counted.0) < BUDGET_MS;
+    let mut changed = false;
+    for key in keys {
+        if budget.facts.iter().any(|(k, t)| k == key && counts(t)) {
+            continue;
+        }
+        budget.facts.retain(|(_, t)| counts(t));
+        if budget.facts.len() >= BUDGET_FACTS {
+            return Err(Refusal::Budget);
+        }
+        budget.facts.push((*key, time));
+        changed = true;
+    }
+    Ok(changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use zkbureau_ledger::AnchorId;
+
+    use super::*;
+
+    fn use_of(number: u32, anchor: u8, time: u64) -> Use {
+        Use {
+            number,
+            anchor: AnchorId([anchor; 32]),
+            time: TimeMs(time),
+        }
+    }
+
+    #[test]
+    fn uses_count_once_and_not_too_often() {
+        let mut uses = ConsentUses::default();
+        assert_eq!(count_use(&mut uses, use_of(0, 1, 0), 2), Ok(true));
+        assert_eq!(count_use(&mut uses, use_of(0, 1, 0), 2), Ok(false));
+        assert_eq!(
+            count_use(&mut uses, use_of(0, 2, 5), 2),
+            Err(Refusal::UseTaken)
+        );
+        assert_eq!(count_use(&mut uses, use_of(1, 2, 5), 2), Ok(true));
+        assert_eq!(
+            count_use(&mut uses, use_of(2, 3, DAY_MS - 1), 2),
+            Err(Refusal::Frequency)
+        );
+        assert_eq!(count_use(&mut uses, use_of(2, 3, DAY_MS), 2), Ok(true));
+        assert_eq!(uses.uses.len(), 3);
+    }
+
+    #[test]
+    fn facts_count_for_ninety_days() {
+        let keys = |from: u8, to: u8| (from..to).map(|i| [i; 32]).collect::<Vec<_>>();
+        let mut budget = Budget::default();
+        assert_eq!(
+            count_facts(&mut budget, &keys(0, 64), TimeMs(5)),
+            Ok(true)
+        );
+        assert_eq!(
+            count_facts(&mut budget, &keys(0, 64), TimeMs(6)),
+            Ok(false)
+        );
+        let before = budget.clone();
+        assert_eq!(
+            count_facts(&mut budget, &keys(64, 65), TimeMs(4 + BUDGET_MS)),
+            Err(Refusal::Budget)
+        );
+        assert_eq!(budget, before);
+        assert_eq!(
+            count_facts(&mut budget, &keys(64, 65), TimeMs(5 + BUDGET_MS)),
+            Ok(true)
+        );
+        assert_eq!(budget.facts.len(), 1);
+    }
+}
