@@ -12,9 +12,6 @@ use crate::encoding::PointBytes;
 use crate::error::ProveError;
 use crate::schema::Class;
 
-/// Records that one task commits to.
-const CHUNK: usize = 512;
-
 /// The stocks and flows commitments of records, the same points that
 /// [`crate::commitment::CommitmentKey::commit`] makes. The blinding part is constant time; the
 /// values are looked up in tables (protocol, section 5.3).
@@ -34,10 +31,11 @@ pub fn commit_records(
         });
     }
     check_records(&key.verifying.schema, records)?;
+    let chunk = chunk_size(records.len());
     let commit = |class| {
         records
-            .par_chunks(CHUNK)
-            .zip(blindings.par_chunks(CHUNK))
+            .par_chunks(chunk)
+            .zip(blindings.par_chunks(chunk))
             .flat_map_iter(|(records, blindings)| commit_class(key, class, records, blindings))
             .collect()
     };
@@ -76,4 +74,10 @@ fn commit_class(
     );
     key.blinding_base.add_products(&mut halves, &blindings);
     encode_doubles(&halves)
+}
+
+/// Sums that one task works on: as many as share a table while it is in the cache, but a part for
+/// every thread.
+pub(super) fn chunk_size(sums: usize) -> usize {
+    sums.div_ceil(rayon::current_num_threads()).clamp(64, 2048)
 }

@@ -10,6 +10,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::argument::RangeArgument;
 use super::bits::{BitRows, check_records};
+use super::commit::chunk_size;
 use super::curve::point::Point;
 use super::curve::ristretto::encode_doubles;
 use super::field::{eq_scalars, powers, to_fr, to_scalar};
@@ -24,9 +25,6 @@ use super::sumcheck::sum_check;
 use crate::encoding::{PointBytes, ScalarBytes};
 use crate::error::ProveError;
 use crate::schema::Class;
-
-/// Rows that one task commits to.
-const CHUNK: usize = 512;
 
 /// Proves that every value of every record is in range.
 ///
@@ -148,11 +146,12 @@ fn check(
 
 /// `D[j] = Σ_i b[j,i]·Bit[i] + δ_j·H`.
 fn commit_rows(key: &ProvingKey, bits: &BitRows, deltas: &[Scalar]) -> Vec<PointBytes> {
+    let chunk = chunk_size(deltas.len());
     deltas
-        .par_chunks(CHUNK)
+        .par_chunks(chunk)
         .enumerate()
-        .flat_map_iter(|(chunk, deltas)| {
-            let from = chunk * CHUNK;
+        .flat_map_iter(|(i, deltas)| {
+            let from = i * chunk;
             let mut halves = vec![Point::IDENTITY; deltas.len()];
             let rows = bits.rows(from, from + deltas.len());
             key.row_sums.add_subsets(&mut halves, rows, bits.stride());

@@ -100,25 +100,9 @@ fn head_form(rows: &BitRows, tails: usize, weights: &WeightSums, eq_tail: &[Fr])
     let zero = || Box::new([[Fr::ZERO; HEADS]; HEADS]);
     let mut form = (0..tails)
         .into_par_iter()
-        .fold(zero, |mut total, tail| {
-            let mut sums = [[Fr::ZERO; HEADS]; HEADS];
-            let block: Vec<&[u8]> = (tail..rows.len())
-                .step_by(tails)
-                .map(|j| rows.row(j))
-                .collect();
-            for (c, table) in weights.0.iter().enumerate() {
-                for (g, left) in block.iter().enumerate() {
-                    for (h, right) in block.iter().enumerate().skip(g) {
-                        sums[g][h] += table[usize::from(left[c] & right[c])];
-                    }
-                }
-            }
-            for g in 0..block.len() {
-                for h in g..block.len() {
-                    total[g][h] += sums[g][h] * eq_tail[tail];
-                }
-            }
-            total
+        .fold(zero, |mut form, tail| {
+            add_block(&mut form, &block(rows, tail, tails), weights, eq_tail[tail]);
+            form
         })
         .reduce(zero, |mut a, b| {
             for (x, y) in a.iter_mut().flatten().zip(b.iter().flatten()) {
@@ -132,6 +116,32 @@ fn head_form(rows: &BitRows, tails: usize, weights: &WeightSums, eq_tail: &[Fr])
         }
     }
     *form
+}
+
+/// The rows that fold into one: those with the same tail.
+fn block(rows: &BitRows, tail: usize, tails: usize) -> Vec<&[u8]> {
+    (tail..rows.len())
+        .step_by(tails)
+        .map(|j| rows.row(j))
+        .collect()
+}
+
+/// Adds one block's products of rows, times `weight`, above the diagonal.
+#[inline(never)]
+fn add_block(form: &mut Form, block: &[&[u8]], weights: &WeightSums, weight: Fr) {
+    let mut sums = [[Fr::ZERO; HEADS]; HEADS];
+    for (c, table) in weights.0.iter().enumerate() {
+        for (g, left) in block.iter().enumerate() {
+            for (h, right) in block.iter().enumerate().skip(g) {
+                sums[g][h] += table[usize::from(left[c] & right[c])];
+            }
+        }
+    }
+    for g in 0..block.len() {
+        for h in g..block.len() {
+            form[g][h] += sums[g][h] * weight;
+        }
+    }
 }
 
 /// `(a1, a2)` of one round of the first stage; `eq` belongs to the later head variables.
@@ -164,33 +174,36 @@ fn fold_form(form: &mut Form, linear: &mut [Fr; HEADS], half: usize, r: Fr) {
 
 /// Folds up to 16 rows of bits into one row of `Σ_h eq[h]·b[(h,tail),·]` per tail.
 fn fold_heads(rows: &BitRows, tails: usize, columns: usize, eq: &[Fr]) -> Vec<Fr> {
-    let low_sums = subset_sums(&eq[..eq.len().min(8)]);
-    let high_sums = subset_sums(eq.get(8..).unwrap_or(&[]));
+    let sums = [
+        subset_sums(&eq[..eq.len().min(8)]),
+        subset_sums(eq.get(8..).unwrap_or(&[])),
+    ];
     let mut folded = vec![Fr::ZERO; tails * columns];
     folded
         .par_chunks_mut(columns)
         .enumerate()
-        .for_each(|(tail, out)| {
-            let block: Vec<&[u8]> = (tail..rows.len())
-                .step_by(tails)
-                .map(|j| rows.row(j))
-                .collect();
-            for (c, out) in out.chunks_mut(8).enumerate() {
-                let gather = |part: &[&[u8]]| {
-                    let mut bytes = [0u8; 8];
-                    for (byte, row) in bytes.iter_mut().zip(part) {
-                        *byte = row[c];
-                    }
-                    transpose(bytes)
-                };
-                let low = gather(&block[..block.len().min(8)]);
-                let high = gather(block.get(8..).unwrap_or(&[]));
-                for (value, (l, h)) in out.iter_mut().zip(low.into_iter().zip(high)) {
-                    *value = low_sums[usize::from(l)] + high_sums[usize::from(h)];
-                }
-            }
-        });
+        .for_each(|(tail, out)| fold_block(&block(rows, tail, tails), &sums, out));
     folded
+}
+
+#[inline(never)]
+fn fold_block(block: &[&[u8]], sums: &[[Fr; 256]; 2], out: &mut [Fr]) {
+    let (low, high) = block.split_at(block.len().min(8));
+    for (c, out) in out.chunks_mut(8).enumerate() {
+        let (low, high) = (column_bits(low, c), column_bits(high, c));
+        for (value, (l, h)) in out.iter_mut().zip(low.into_iter().zip(high)) {
+            *value = sums[0][usize::from(l)] + sums[1][usize::from(h)];
+        }
+    }
+}
+
+/// The bits of up to eight rows in columns `8c..8c + 8`, column by column.
+fn column_bits(rows: &[&[u8]], c: usize) -> [u8; 8] {
+    let mut bytes = [0u8; 8];
+    for (byte, row) in bytes.iter_mut().zip(rows) {
+        *byte = row[c];
+    }
+    transpose(bytes)
 }
 
 /// Transposes an 8 × 8 matrix of bits: bit `i` of byte `j` becomes bit `j` of byte `i`.
@@ -214,16 +227,22 @@ fn tail_round(low: &[Fr], high: &[Fr], y_powers: &[Fr], eq: &[Fr]) -> (Fr, Fr) {
         .zip(high.par_chunks(columns))
         .zip(eq)
         .map(|((low, high), weight)| {
-            let (mut a1, mut a2) = (Fr::ZERO, Fr::ZERO);
-            for ((l, h), y) in low.iter().zip(high).zip(y_powers) {
-                let d = *h - l;
-                let yd = d * y;
-                a1 += yd * (l.double() - Fr::ONE);
-                a2 += yd * d;
-            }
+            let (a1, a2) = tail_pair(low, high, y_powers);
             (a1 * weight, a2 * weight)
         })
         .reduce(|| (Fr::ZERO, Fr::ZERO), |(a, b), (c, d)| (a + c, b + d))
+}
+
+#[inline(never)]
+fn tail_pair(low: &[Fr], high: &[Fr], y_powers: &[Fr]) -> (Fr, Fr) {
+    let (mut a1, mut a2) = (Fr::ZERO, Fr::ZERO);
+    for ((l, h), y) in low.iter().zip(high).zip(y_powers) {
+        let d = *h - l;
+        let yd = d * y;
+        a1 += yd * (l.double() - Fr::ONE);
+        a2 += yd * d;
+    }
+    (a1, a2)
 }
 
 #[cfg(test)]

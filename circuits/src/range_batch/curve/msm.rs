@@ -6,8 +6,10 @@ use rayon::prelude::*;
 
 use super::point::{Affine, Point};
 
-/// Bits of a scalar, one more than ℓ has for the carry of signed digits.
-const BITS: usize = 254;
+/// Bits of a scalar. Signed digits carry nothing out of them, although the windows may cover no bit
+/// more: scalars from 2^252 on have only zeros below it down to bit 125, and all others have a zero
+/// on top.
+const BITS: usize = 253;
 
 /// Bits of a window: about `n` additions a window for the points and `2^bits` for its buckets.
 fn window_bits(points: usize) -> usize {
@@ -54,6 +56,7 @@ fn digits(scalars: &[Scalar], bits: usize, windows: usize) -> Vec<i16> {
 }
 
 /// `Σ_i digits[i]·points[i]`.
+#[inline(never)]
 fn window_sum(digits: &[i16], points: &[Affine], bits: usize) -> Point {
     let mut buckets = vec![Point::IDENTITY; 1 << (bits - 1)];
     for (digit, point) in digits.iter().zip(points) {
@@ -112,8 +115,13 @@ mod tests {
             scalars[2 * i] = Scalar::from(*x);
             scalars[2 * i + 1] = -Scalar::from(*x);
         }
+        // Largest digits everywhere, below and above 2^252.
+        let power = (0..252).fold(Scalar::ONE, |x, _| x + x);
+        scalars[40] = power;
+        scalars[41] = power - Scalar::ONE;
+        scalars[42] = power + Scalar::from(u64::MAX);
         let affine = from_dalek(&points);
-        for count in [0, 1, 2, 32, 100, 1000, 3000] {
+        for count in [0, 1, 2, 45, 100, 1000, 3000] {
             let expected =
                 RistrettoPoint::vartime_multiscalar_mul(&scalars[..count], &points[..count]);
             let ours = encode_doubles(&[msm(&scalars[..count], &affine[..count])]);
