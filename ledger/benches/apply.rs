@@ -122,9 +122,8 @@ fn disk(ledger: &Ledger<RocksStore>, leaves: u64, reports: u64) {
     }
     let store = ledger.store();
     store.compact().unwrap();
-    let bytes = |tables: &[Table]| -> u64 {
-        tables.iter().map(|t| store.file_bytes(*t).unwrap()).sum()
-    };
+    let bytes =
+        |tables: &[Table]| -> u64 { tables.iter().map(|t| store.file_bytes(*t).unwrap()).sum() };
     let records = leaves * reports;
     let state = bytes(&[Table::Nodes, Table::Log]);
     println!(

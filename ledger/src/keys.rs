@@ -247,9 +247,8 @@ mod tests {
         let public = key.public();
         assert_eq!(PublicKey::from_bytes(public.as_bytes()), Ok(public));
         let signature = key.sign("d", &chain(1), &[b"ab", b"c"]);
-        let ok = |d: &str, c: u8, parts: &[&[u8]], s: &Signature| {
-            public.verify(d, &chain(c), parts, s)
-        };
+        let ok =
+            |d: &str, c: u8, parts: &[&[u8]], s: &Signature| public.verify(d, &chain(c), parts, s);
         assert_eq!(ok("d", 1, &[b"ab", b"c"], &signature), Ok(()));
         assert_eq!(ok("e", 1, &[b"ab", b"c"], &signature), Err(SignatureError));
         assert_eq!(ok("d", 2, &[b"ab", b"c"], &signature), Err(SignatureError));

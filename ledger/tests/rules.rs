@@ -6,6 +6,7 @@ mod common;
 use common::*;
 use zkbureau_circuits::Scalar;
 use zkbureau_circuits::commitment::Opening;
+use zkbureau_circuits::directory::Index;
 use zkbureau_circuits::encoding::PointBytes;
 use zkbureau_circuits::log::{self, EMPTY_LOG};
 use zkbureau_circuits::schema::Class;
@@ -18,7 +19,6 @@ use zkbureau_ledger::{
     AgencyId, AuditorId, Block, Day, Height, Inquiry, Ledger, LedgerError, MemoryStore,
     RevokeConsent, SecretKey, TimeMs, Transaction, TxError,
 };
-use zkbureau_circuits::directory::Index;
 
 fn ledger() -> Ledger<MemoryStore> {
     Ledger::open(MemoryStore::new(), &genesis(2)).unwrap()
@@ -150,7 +150,10 @@ fn several_batches_of_several_agencies_fit_in_a_block() {
     assert_eq!((column.leaves, column.records, column.batches), (3, 4, 2));
     let leaf = ledger.leaf(tip.height, ONE, &Index(index(1))).unwrap();
     assert_eq!(leaf.unwrap().entries, 2);
-    assert_eq!(ledger.log(tip.height, ONE, &Index(index(1))).unwrap().len(), 2);
+    assert_eq!(
+        ledger.log(tip.height, ONE, &Index(index(1))).unwrap().len(),
+        2
+    );
     assert_eq!(ledger.leaves(tip.height, ONE).count(), 3);
     assert_eq!(ledger.leaves(tip.height, TWO).count(), 3);
     ledger.check_everything().unwrap();
@@ -235,8 +238,14 @@ fn batches_that_break_a_rule_by_themselves_are_refused() {
         }
     );
     // Whatever the argument is bound to: points, indexes, periods, tags, number.
-    assert_eq!(refuse(&|b| b.entries[0].stocks = b.entries[1].stocks), argument);
-    assert_eq!(refuse(&|b| b.entries[0].flows = b.entries[1].flows), argument);
+    assert_eq!(
+        refuse(&|b| b.entries[0].stocks = b.entries[1].stocks),
+        argument
+    );
+    assert_eq!(
+        refuse(&|b| b.entries[0].flows = b.entries[1].flows),
+        argument
+    );
     assert_eq!(refuse(&|b| b.entries[0].index.0[31] ^= 1), argument);
     assert_eq!(
         refuse(&|b| b.entries[0].effective_period = period("2024-09")),
@@ -421,10 +430,7 @@ fn anchors_are_used_once_in_time_and_unrevoked() {
         refusal(&ledger, by_use_key.into()),
         TxError::Signature { key: "revocation" }
     );
-    assert_eq!(
-        refusal(&ledger, tomorrow.into()),
-        TxError::AnchorExists(id)
-    );
+    assert_eq!(refusal(&ledger, tomorrow.into()), TxError::AnchorExists(id));
 
     // Revoked after use: on the ledger, so that agencies no longer answer. Not a second time.
     step(&ledger, &[revocation(both.id(), 3).into()]);
@@ -498,7 +504,10 @@ fn audits_are_at_period_ends_and_far_apart() {
         period_error(ONE, None, "2024-10")
     );
     // Two subjects are too few for the first opening as well.
-    step(&ledger, &[batch(&chain, ONE, 1, "2024-10", &three("2024-10")[..2])]);
+    step(
+        &ledger,
+        &[batch(&chain, ONE, 1, "2024-10", &three("2024-10")[..2])],
+    );
     assert_eq!(
         refusal(&ledger, ask(1, &[ONE], "2024-10").into()),
         too_soon(ONE, 2)
@@ -542,15 +551,27 @@ fn audits_are_at_period_ends_and_far_apart() {
     assert_eq!(column.opened, Some(opened));
 
     // A correction of one subject, then an opening: the difference would be that subject.
-    step(&ledger, &[batch(&chain, ONE, 3, "2024-10", &[row(1, "2024-10", 9, 9)])]);
+    step(
+        &ledger,
+        &[batch(&chain, ONE, 3, "2024-10", &[row(1, "2024-10", 9, 9)])],
+    );
     assert_eq!(
         refusal(&ledger, ask(3, &[ONE], "2024-10").into()),
         too_soon(ONE, 0)
     );
     // The same subject again and again is one subject; late reports do not change the stocks.
-    step(&ledger, &[batch(&chain, ONE, 4, "2024-11", &[row(1, "2024-11", 9, 9)])]);
-    step(&ledger, &[batch(&chain, ONE, 5, "2024-11", &[row(1, "2024-11", 8, 8)])]);
-    step(&ledger, &[batch(&chain, ONE, 6, "2024-11", &[row(2, "2024-09", 8, 8)])]);
+    step(
+        &ledger,
+        &[batch(&chain, ONE, 4, "2024-11", &[row(1, "2024-11", 9, 9)])],
+    );
+    step(
+        &ledger,
+        &[batch(&chain, ONE, 5, "2024-11", &[row(1, "2024-11", 8, 8)])],
+    );
+    step(
+        &ledger,
+        &[batch(&chain, ONE, 6, "2024-11", &[row(2, "2024-09", 8, 8)])],
+    );
     assert_eq!(
         refusal(&ledger, ask(3, &[ONE], "2024-11").into()),
         too_soon(ONE, 1)
@@ -629,7 +650,10 @@ fn audit_requests_that_break_a_rule_by_themselves_are_refused() {
         got,
     };
     assert_eq!(refuse(&|r| r.agencies.clear()), count("agencies", 2, 0));
-    assert_eq!(refuse(&|r| r.attributes.clear()), count("attributes", 64, 0));
+    assert_eq!(
+        refuse(&|r| r.attributes.clear()),
+        count("attributes", 64, 0)
+    );
     assert_eq!(
         refuse(&|r| r.attributes = (0..65).map(|i| format!("a{i:02}")).collect()),
         count("attributes", 64, 65)
@@ -654,7 +678,10 @@ fn audit_requests_that_break_a_rule_by_themselves_are_refused() {
     let signature = TxError::Signature { key: "auditor" };
     assert_eq!(refuse(&|r| r.nonce[0] ^= 1), signature);
     assert_eq!(refuse(&|r| r.period = period("2024-11")), signature);
-    assert_eq!(refuse(&|r| r.attributes = vec!["payments".into()]), signature);
+    assert_eq!(
+        refuse(&|r| r.attributes = vec!["payments".into()]),
+        signature
+    );
     assert_eq!(
         refuse(&|r| {
             r.agencies.pop();
@@ -683,7 +710,10 @@ fn block_refusal(ledger: &Ledger<MemoryStore>, block: &Block) -> BlockErrorKind 
 fn headers_that_break_a_rule_are_refused() {
     let ledger = ledger();
     let chain = *ledger.chain_id();
-    step(&ledger, &[batch(&chain, ONE, 1, "2024-10", &three("2024-10"))]);
+    step(
+        &ledger,
+        &[batch(&chain, ONE, 1, "2024-10", &three("2024-10"))],
+    );
     let tip = ledger.tip();
     let good = propose(&ledger, &[anchor(1, today(&ledger)).into()]);
     let good = good.executed.block().clone();
@@ -934,7 +964,10 @@ fn a_store_belongs_to_its_chain_and_says_when_it_is_damaged() {
     let store = std::sync::Arc::new(MemoryStore::new());
     let ledger = Ledger::open(store.clone(), &genesis).unwrap();
     let chain = *ledger.chain_id();
-    step(&ledger, &[batch(&chain, ONE, 1, "2024-10", &three("2024-10"))]);
+    step(
+        &ledger,
+        &[batch(&chain, ONE, 1, "2024-10", &three("2024-10"))],
+    );
     let tip = ledger.tip();
     drop(ledger);
     assert_eq!(Ledger::open(store.clone(), &genesis).unwrap().tip(), tip);
@@ -990,9 +1023,7 @@ fn the_next_block_is_the_same_for_everybody() {
             let ledger = Ledger::open(MemoryStore::new(), &genesis).unwrap();
             let chain = *ledger.chain_id();
             for number in 1..=3u64 {
-                let rows: Vec<Row> = (0..100)
-                    .map(|n| row(n * number, "2024-10", 7, 3))
-                    .collect();
+                let rows: Vec<Row> = (0..100).map(|n| row(n * number, "2024-10", 7, 3)).collect();
                 let rows = &rows[..];
                 let mut list = vec![
                     batch(&chain, ONE, number, "2024-10", rows),

@@ -43,7 +43,7 @@ impl Subjects for Forgetful {
         })
     }
 
-    fn body_hash(&self, _: u64, _: &[PublicEntry]) -> Digest32 {
+    fn body_hash(&self, _: u64, _: bool, _: &[PublicEntry]) -> Digest32 {
         [0; 32]
     }
 }
@@ -131,6 +131,7 @@ fn measure(rows: u64) {
         key: &key,
         vrf: &vrf,
         reported_period: "2005-09".parse().expect("a period"),
+        closes: true,
         first_batch: 1,
         batch_records: DEFAULT_BATCH,
     };

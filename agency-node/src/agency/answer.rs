@@ -81,7 +81,7 @@ impl<S: Store> Agency<S> {
         };
         let reply = Zeroizing::new(reply);
         // A reply key is checked when it is decoded, so sealing does not fail.
-        Sealed::seal(&ask.reply_key, REPLY_SEAL, &ask.digest(), &reply, rng)
+        Sealed::seal_padded(&ask.reply_key, REPLY_SEAL, &ask.digest(), &reply, rng)
             .map(|sealed| sealed.to_bytes())
             .map_err(|_| AnswerError::Unavailable)
     }
@@ -108,7 +108,7 @@ impl<S: Store> Agency<S> {
         let (index, directory) = self.directory(at, subject)?;
         let leaf = directory.leaf.leaf;
         let column = self.ledger.column(at, self.id())?;
-        let reached = column.period.is_some_and(|p| p >= query.as_of());
+        let reached = column.closed.is_some_and(|p| p >= query.as_of());
         let log = match (&leaf, query.log_needed()) {
             (Some(_), Some(needed)) if reached => {
                 let whole = self.ledger.log(at, self.id(), &index)?;

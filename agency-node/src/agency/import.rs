@@ -26,6 +26,8 @@ pub struct ImportJob<'a> {
     pub correct: bool,
     /// Publish what is good although some of the file is not.
     pub allow_rejects: bool,
+    /// More files of this period follow, so this one does not close it.
+    pub more_follows: bool,
     /// Where rows are spilled, encrypted.
     pub spill_dir: &'a Path,
 }
@@ -112,6 +114,7 @@ impl<S: Store> Agency<S> {
             key: &key,
             vrf: self.keys().vrf(),
             reported_period: job.reported_period,
+            closes: !job.more_follows,
             first_batch: self.vault.progress().prepared + 1,
             batch_records,
         };

@@ -128,7 +128,7 @@ impl<S: Store> Agency<S> {
             self.id(),
             number,
             self.schema().version(),
-            prepared.period,
+            (prepared.period, prepared.closes),
             &prepared.entries,
         );
         let transaction = Transaction::from(PublishBatch::sign(
@@ -183,7 +183,7 @@ fn batch_body(
     agency: AgencyId,
     number: u64,
     schema: u32,
-    period: Period,
+    (period, closes): (Period, bool),
     entries: &[PublicEntry],
 ) -> BatchBody {
     BatchBody {
@@ -191,6 +191,7 @@ fn batch_body(
         number,
         schema,
         period,
+        closes,
         entries: entries
             .iter()
             .map(|entry| BatchEntry {
@@ -246,12 +247,12 @@ impl Subjects for VaultView<'_> {
         })
     }
 
-    fn body_hash(&self, number: u64, entries: &[PublicEntry]) -> Digest32 {
+    fn body_hash(&self, number: u64, closes: bool, entries: &[PublicEntry]) -> Digest32 {
         let body = batch_body(
             self.vault.agency(),
             number,
             self.schema,
-            self.reported_period,
+            (self.reported_period, closes),
             entries,
         );
         body_hash(self.chain, &body)

@@ -27,10 +27,13 @@ use zkbureau_ledger::transaction::Inquiry;
 use super::{Agency, AnswerError, Refusal};
 use crate::vault::{Budget, ConsentUses, Handle, Use};
 
-/// Different facts that are answered about one person within [`BUDGET_MS`]. Each answer is one bit
+/// Facts that are answered about one person within [`BUDGET_MS`]. Each answer is one bit
 /// about one number, so a search for an amount of 32 bits needs 32 facts: the budget leaves room
 /// for two applications with a full list of facts each, and not for many searches.
 pub const BUDGET_FACTS: usize = 64;
+/// Facts of one form, whatever their bounds, that are answered about one person within
+/// [`BUDGET_MS`]. A bound searched by halving gives one bit of the value each time.
+pub const BUDGET_FACTS_PER_FORM: usize = 12;
 /// The time over which facts are counted: 90 days.
 pub const BUDGET_MS: u64 = 90 * DAY_MS;
 /// A day, for `frequency_per_day`.
@@ -171,8 +174,10 @@ impl<S: Store> Agency<S> {
         };
         let counted = self.vault.count(handle, &scope.consent_id, |budget, uses| {
             let new_use = count_use(uses, this, scope.frequency_per_day)?;
-            let new_facts = count_facts(budget, &budget_keys(query), time)?;
-            Ok(new_use || new_facts)
+            if new_use {
+                count_facts(budget, &budget_keys(query), time)?;
+            }
+            Ok(new_use)
         });
         match counted {
             Ok(result) => result.map_err(AnswerError::Refused),
@@ -184,17 +189,23 @@ impl<S: Store> Agency<S> {
     }
 }
 
-/// What the budget counts: a fact's form and bound, and the period that its windows end with.
+/// What the budget counts: the form of a fact, without its bound. Mixed forms can still be
+/// combined, so all facts together have a limit as well.
 fn budget_keys(query: &Query) -> Vec<Digest32> {
     query
         .facts()
         .iter()
         .map(|fact| {
+            let terms: Vec<String> = fact
+                .terms()
+                .iter()
+                .map(|t| format!("{:?} {} {:?}", t.weight(), t.attribute(), t.when()))
+                .collect();
             hash_parts(
-                "zkbureau/budget-fact/v1",
+                "zkbureau/budget-form/v1",
                 &[
-                    fact.text().as_str().as_bytes(),
-                    &query.as_of().number().to_le_bytes(),
+                    format!("{:?}", fact.scope()).as_bytes(),
+                    terms.join(" ").as_bytes(),
                 ],
             )
         })
@@ -221,22 +232,20 @@ fn count_use(uses: &mut ConsentUses, this: Use, per_day: u32) -> Result<bool, Re
     Ok(true)
 }
 
-/// Adds facts. A fact that was counted within the time is free.
-fn count_facts(budget: &mut Budget, keys: &[Digest32], time: TimeMs) -> Result<bool, Refusal> {
-    let counts = |counted: &TimeMs| time.0.saturating_sub(counted.0) < BUDGET_MS;
-    let mut changed = false;
-    for key in keys {
-        if budget.facts.iter().any(|(k, t)| k == key && counts(t)) {
-            continue;
-        }
-        budget.facts.retain(|(_, t)| counts(t));
-        if budget.facts.len() >= BUDGET_FACTS {
+/// Adds the facts of an inquiry. The same fact of another inquiry counts again: other agencies'
+/// figures may have changed in between, so its answer says something new.
+fn count_facts(budget: &mut Budget, forms: &[Digest32], time: TimeMs) -> Result<(), Refusal> {
+    let mut facts = budget.facts.clone();
+    facts.retain(|(_, counted)| time.0.saturating_sub(counted.0) < BUDGET_MS);
+    for form in forms {
+        let same = facts.iter().filter(|(f, _)| f == form).count();
+        if facts.len() >= BUDGET_FACTS || same >= BUDGET_FACTS_PER_FORM {
             return Err(Refusal::Budget);
         }
-        budget.facts.push((*key, time));
-        changed = true;
+        facts.push((*form, time));
     }
-    Ok(changed)
+    budget.facts = facts;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -273,26 +282,32 @@ mod tests {
 
     #[test]
     fn facts_count_for_ninety_days() {
-        let keys = |from: u8, to: u8| (from..to).map(|i| [i; 32]).collect::<Vec<_>>();
+        let forms = |from: u8, to: u8| (from..to).map(|i| [i; 32]).collect::<Vec<_>>();
         let mut budget = Budget::default();
-        assert_eq!(
-            count_facts(&mut budget, &keys(0, 64), TimeMs(5)),
-            Ok(true)
-        );
-        assert_eq!(
-            count_facts(&mut budget, &keys(0, 64), TimeMs(6)),
-            Ok(false)
-        );
+        assert_eq!(count_facts(&mut budget, &forms(0, 64), TimeMs(5)), Ok(()));
         let before = budget.clone();
         assert_eq!(
-            count_facts(&mut budget, &keys(64, 65), TimeMs(4 + BUDGET_MS)),
+            count_facts(&mut budget, &forms(0, 1), TimeMs(4 + BUDGET_MS)),
             Err(Refusal::Budget)
         );
         assert_eq!(budget, before);
         assert_eq!(
-            count_facts(&mut budget, &keys(64, 65), TimeMs(5 + BUDGET_MS)),
-            Ok(true)
+            count_facts(&mut budget, &forms(0, 1), TimeMs(5 + BUDGET_MS)),
+            Ok(())
         );
         assert_eq!(budget.facts.len(), 1);
+    }
+
+    #[test]
+    fn one_form_has_a_limit_of_its_own() {
+        let mut budget = Budget::default();
+        for _ in 0..BUDGET_FACTS_PER_FORM {
+            assert_eq!(count_facts(&mut budget, &[[1; 32]], TimeMs(0)), Ok(()));
+        }
+        assert_eq!(
+            count_facts(&mut budget, &[[1; 32]], TimeMs(1)),
+            Err(Refusal::Budget)
+        );
+        assert_eq!(count_facts(&mut budget, &[[2; 32]], TimeMs(1)), Ok(()));
     }
 }

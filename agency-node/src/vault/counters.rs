@@ -10,10 +10,10 @@ use super::error::VaultError;
 use super::records::Handle;
 use super::store::{Vault, family};
 
-/// Distinct facts answered about one person, each with the time it was last counted.
+/// Facts answered about one person, each with the header time of its inquiry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Budget {
-    /// Hash of the fact, and header time.
+    /// Hash of the form, and header time.
     pub facts: Vec<(Digest32, TimeMs)>,
 }
 

@@ -115,7 +115,7 @@ fn ask_one<T: Document>(node: &Node, prepared: &Result<Prepared, AgencyId>) -> R
             other => Failure::Unavailable(other.to_string()),
         })?;
     let bytes = sealed
-        .open(&prepared.key, REPLY_SEAL, &prepared.context)
+        .open_padded(&prepared.key, REPLY_SEAL, &prepared.context)
         .map_err(|_| Failure::Invalid("it is not sealed to this wallet"))?;
     T::from_bytes(&bytes).map_err(|_| Failure::Invalid("it is malformed"))
 }

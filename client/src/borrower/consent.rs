@@ -26,6 +26,8 @@ pub struct Options {
     pub days: u32,
     /// Fact templates; exactly the request's facts if empty.
     pub templates: Vec<String>,
+    /// The earliest month that a fact may be about; the request's own if `None`.
+    pub earliest: Option<Period>,
     /// How often within a day; as often as there are uses if `None`.
     pub frequency_per_day: Option<u32>,
 }
@@ -92,7 +94,8 @@ pub fn consent<R: RngCore + CryptoRng>(
         inquiry_type: request.parties.inquiry_type,
         agencies: request.terms.agencies.clone(),
         templates: templates.iter().map(FactTemplate::text).collect(),
-        lookback_months: lookback(query.facts(), query.as_of()),
+        earliest_period: (options.earliest)
+            .unwrap_or_else(|| earliest(query.facts(), query.as_of())),
         max_uses: options.uses,
         frequency_per_day: options.frequency_per_day.unwrap_or(options.uses),
     };
@@ -155,13 +158,13 @@ fn templates(
         .collect()
 }
 
-/// Months that the facts look back, `as_of` included.
-fn lookback(facts: &[Fact], as_of: Period) -> u32 {
+/// The earliest period that any of the facts looks at.
+fn earliest(facts: &[Fact], as_of: Period) -> Period {
     facts
         .iter()
-        .map(|fact| as_of.number() - earliest_period(fact, as_of).number() + 1)
-        .max()
-        .unwrap_or(1)
+        .map(|fact| earliest_period(fact, as_of))
+        .min()
+        .unwrap_or(as_of)
 }
 
 fn sign<R: RngCore + CryptoRng>(

@@ -60,7 +60,7 @@ impl<'a> Reading<'a> {
         let view = view(about.query, column, leaf.as_ref(), evidence.log.as_ref())?;
         Ok(Self {
             evidence,
-            published: column.and_then(|column| column.period),
+            published: column.and_then(|column| column.closed),
             leaf,
             view,
         })

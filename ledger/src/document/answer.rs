@@ -4,12 +4,13 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use zkbureau_circuits::directory::SubjectSecret;
 use zkbureau_circuits::encoding::{Digest32, Document, hash_parts};
-use zkbureau_circuits::fact::{Verdict, VerdictProof};
+use zkbureau_circuits::fact::{MAX_AGENCIES, MAX_FACTS, Verdict, VerdictProof};
 
+use super::bounded::bounded;
 use super::consent::ConsentView;
 use super::enrolment::EnrolmentCertificate;
 use super::evidence::AgencyEvidence;
-use super::sealed::Sealed;
+use super::sealed::{MAX_SEALED, Sealed};
 use crate::{AnchorId, RegistryProof, Roots, SignedHeader};
 
 /// Purpose string of answers sealed to a lender.
@@ -27,7 +28,7 @@ pub struct FactAnswer {
 
 impl Document for FactAnswer {
     const NAME: &'static str = "zkbureau/fact-answer/v1";
-    const MAX_BYTES: usize = 1 << 22;
+    const MAX_BYTES: usize = 32 + MAX_SEALED;
 }
 
 /// The state that an answer speaks about.
@@ -46,7 +47,7 @@ pub struct StateEvidence {
 }
 
 /// The right to the answer.
-#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, BorshSerialize, BorshDeserialize)]
 pub struct AuthorityEvidence {
     /// The subject's certificate.
     pub certificate: EnrolmentCertificate,
@@ -64,6 +65,12 @@ pub struct AuthorityEvidence {
     pub inquiry_nonce: [u8; 32],
 }
 
+impl std::fmt::Debug for AuthorityEvidence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AuthorityEvidence(..)")
+    }
+}
+
 /// The inside of a [`FactAnswer`].
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 pub struct AnswerBody {
@@ -72,8 +79,10 @@ pub struct AnswerBody {
     /// The borrower's part.
     pub authority: AuthorityEvidence,
     /// The agencies' parts, in the order of the request; an agency that did not answer is missing.
+    #[borsh(deserialize_with = "bounded::<_, _, MAX_AGENCIES>")]
     pub agencies: Vec<AgencyEvidence>,
     /// One verdict per fact.
+    #[borsh(deserialize_with = "bounded::<_, _, MAX_FACTS>")]
     pub verdicts: Vec<Verdict>,
     /// Their proof.
     pub proof: VerdictProof,

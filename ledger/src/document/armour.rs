@@ -187,7 +187,10 @@ mod tests {
         assert!(text.ends_with("\nend sample-note\n"));
         assert!(text.lines().all(|l| l.len() <= LINE));
         assert_eq!(decode::<Sample>(text.as_bytes()), Ok(sample()));
-        let mailed = format!("Dear all,\r\n\r\n{}\r\nRegards", text.replace('\n', "  \r\n\r\n"));
+        let mailed = format!(
+            "Dear all,\r\n\r\n{}\r\nRegards",
+            text.replace('\n', "  \r\n\r\n")
+        );
         assert_eq!(decode::<Sample>(mailed.as_bytes()), Ok(sample()));
     }
 

@@ -9,8 +9,8 @@ use super::consent::ConsentView;
 use super::enrolment::EnrolmentCertificate;
 use super::request::{RequestTerms, request_digest};
 use crate::AnchorId;
-use crate::keys::{SealingKey, SecretKey, Signature, SignatureError};
 use crate::ids::{ChainId, Height, TimeMs};
+use crate::keys::{SealingKey, SecretKey, Signature, SignatureError};
 
 const ASK_DOMAIN: &str = "zkbureau/agency-ask-signature/v1";
 /// Purpose string of asks sealed to an agency.

@@ -82,7 +82,12 @@ impl AuditAsk {
 
 /// What binds a column opening to its audit: the opening's transcript starts with this.
 #[must_use]
-pub fn audit_context(chain: &ChainId, audit: &AuditId, agency: AgencyId, height: Height) -> Digest32 {
+pub fn audit_context(
+    chain: &ChainId,
+    audit: &AuditId,
+    agency: AgencyId,
+    height: Height,
+) -> Digest32 {
     hash_parts(
         "zkbureau/audit-context/v1",
         &[

@@ -4,8 +4,9 @@
 //! digest is the same for every view, so one signature serves agencies (which see neither lender
 //! nor purpose) and the lender (who sees both).
 //!
-//! On the ledger stands one single-use anchor per use, `SHA-256(digest ‖ use ‖ salt)`. Nothing
-//! links anchors to each other or to a person.
+//! On the ledger stands one single-use anchor per use, `SHA-256(digest ‖ use ‖ salt)`. Nothing in
+//! an anchor names a person or another anchor; anchors of one consent can still be guessed to
+//! belong together when they arrive in one block or are revoked in one.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use hmac::{Hmac, Mac};
@@ -13,13 +14,13 @@ use sha2::Sha256;
 use thiserror::Error;
 use zkbureau_circuits::encoding::{Digest32, Document, hash_parts};
 use zkbureau_circuits::fact::{Fact, FactError, FactTemplate, FactText, When};
-use zkbureau_circuits::period::Period;
 use zkbureau_circuits::ids::AgencyId;
+use zkbureau_circuits::period::Period;
 use zkbureau_circuits::schema::Schema;
 
 use super::request::{InquiryType, RequestParties, RequestTerms};
-use crate::keys::{PublicKey, SecretKey, Signature, SignatureError};
 use crate::ids::{ChainId, TimeMs};
+use crate::keys::{PublicKey, SecretKey, Signature, SignatureError};
 
 const SIGNATURE_DOMAIN: &str = "zkbureau/consent-signature/v1";
 /// Most fact templates in a consent.
@@ -48,12 +49,13 @@ pub struct ConsentFields {
     pub purpose: String,
     /// Whether as an application for credit.
     pub inquiry_type: InquiryType,
-    /// Agencies that may answer, in ascending order.
+    /// Agencies that answer together, in ascending order: a total over fewer would say more.
     pub agencies: Vec<AgencyId>,
     /// What may be asked: canonical texts of fact templates.
     pub templates: Vec<FactText>,
-    /// How many months back a fact may look, counted from the request's `as_of`.
-    pub lookback_months: u32,
+    /// The earliest period that a fact may look at. A fixed period, since the request's `as_of` is
+    /// the lender's choice.
+    pub earliest_period: Period,
     /// How often it may be used.
     pub max_uses: u32,
     /// How often within a day.
@@ -86,8 +88,8 @@ pub enum Field {
     Agencies,
     /// Fact templates.
     Templates,
-    /// Lookback.
-    LookbackMonths,
+    /// Earliest period.
+    EarliestPeriod,
     /// Number of uses.
     MaxUses,
     /// Uses per day.
@@ -108,7 +110,7 @@ impl Field {
         Self::InquiryType,
         Self::Agencies,
         Self::Templates,
-        Self::LookbackMonths,
+        Self::EarliestPeriod,
         Self::MaxUses,
         Self::FrequencyPerDay,
     ];
@@ -128,7 +130,7 @@ impl Field {
             Self::InquiryType => "inquiry_type",
             Self::Agencies => "agencies",
             Self::Templates => "templates",
-            Self::LookbackMonths => "lookback_months",
+            Self::EarliestPeriod => "earliest_period",
             Self::MaxUses => "max_uses",
             Self::FrequencyPerDay => "frequency_per_day",
         }
@@ -142,7 +144,7 @@ impl Field {
 }
 
 /// A field of a view.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum FieldView {
     /// Salt and canonical value.
     Shown {
@@ -153,6 +155,15 @@ pub enum FieldView {
     },
     /// Only the hash.
     Hidden(Digest32),
+}
+
+impl std::fmt::Debug for FieldView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Shown { .. } => "Shown(..)",
+            Self::Hidden(_) => "Hidden(..)",
+        })
+    }
 }
 
 impl FieldView {
@@ -222,8 +233,8 @@ pub enum ConsentError {
         /// The time of use.
         now: TimeMs,
     },
-    /// An agency is not covered.
-    #[error("consent: agencies does not list {0}")]
+    /// The request's agencies are not the consent's.
+    #[error("consent: agencies is not the request's list at {0}")]
     Agency(AgencyId),
     /// A fact is not covered.
     #[error("consent: no template covers the fact `{0}`")]
@@ -247,12 +258,12 @@ pub enum ConsentError {
         got: u64,
     },
     /// A fact looks back too far.
-    #[error("consent: the fact `{fact}` looks back further than {months} months")]
+    #[error("consent: the fact `{fact}` looks back further than {earliest}")]
     Lookback {
         /// The fact.
         fact: String,
-        /// Months allowed.
-        months: u32,
+        /// Earliest period allowed.
+        earliest: Period,
     },
     /// The lender, purpose or type of the request is another.
     #[error("consent: {0} is not what the request says")]
@@ -338,7 +349,7 @@ impl ConsentFields {
             Field::InquiryType => borsh::to_vec(&self.inquiry_type),
             Field::Agencies => borsh::to_vec(&self.agencies),
             Field::Templates => borsh::to_vec(&self.templates),
-            Field::LookbackMonths => borsh::to_vec(&self.lookback_months),
+            Field::EarliestPeriod => borsh::to_vec(&self.earliest_period),
             Field::MaxUses => borsh::to_vec(&self.max_uses),
             Field::FrequencyPerDay => borsh::to_vec(&self.frequency_per_day),
         }
@@ -429,8 +440,10 @@ impl ConsentView {
             });
         }
         let agencies: Vec<AgencyId> = self.get(Field::Agencies)?;
-        if let Some(missing) = terms.agencies.iter().find(|a| !agencies.contains(a)) {
-            return Err(ConsentError::Agency(*missing));
+        // The very list: a total over fewer agencies says more about each.
+        let differs = |a: &&AgencyId| agencies.contains(a) != terms.agencies.contains(a);
+        if let Some(agency) = terms.agencies.iter().chain(&agencies).find(differs) {
+            return Err(ConsentError::Agency(*agency));
         }
         let templates: Vec<FactText> = self.get(Field::Templates)?;
         if templates.len() > MAX_TEMPLATES {
@@ -448,16 +461,15 @@ impl ConsentView {
                     .map_err(|error| ConsentError::Template { position, error })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let lookback_months: u32 = self.get(Field::LookbackMonths)?;
+        let earliest: Period = self.get(Field::EarliestPeriod)?;
         for fact in facts {
             if !templates.iter().any(|t| t.covers(fact)) {
                 return Err(ConsentError::Fact(fact.to_string()));
             }
-            let earliest = terms.as_of.minus(lookback_months.saturating_sub(1));
             if earliest_period(fact, terms.as_of) < earliest {
                 return Err(ConsentError::Lookback {
                     fact: fact.to_string(),
-                    months: lookback_months,
+                    earliest,
                 });
             }
         }

@@ -5,8 +5,8 @@ use thiserror::Error;
 use zkbureau_circuits::directory::{SubjectCommitment, SubjectId, SubjectSecret};
 use zkbureau_circuits::encoding::{Digest32, Document, hash_parts};
 
-use crate::keys::{PublicKey, SecretKey, Signature, SignatureError};
 use crate::ids::{ChainId, Day, IssuerId};
+use crate::keys::{PublicKey, SecretKey, Signature, SignatureError};
 
 const REQUEST_DOMAIN: &str = "zkbureau/enrolment-request-signature/v1";
 const CERTIFICATE_DOMAIN: &str = "zkbureau/enrolment-certificate-signature/v1";
@@ -58,8 +58,12 @@ impl EnrolmentRequest {
     /// # Errors
     /// [`SignatureError`].
     pub fn verify(&self) -> Result<(), SignatureError> {
-        self.subject_key
-            .verify(REQUEST_DOMAIN, &self.chain, &[&self.signed()], &self.signature)
+        self.subject_key.verify(
+            REQUEST_DOMAIN,
+            &self.chain,
+            &[&self.signed()],
+            &self.signature,
+        )
     }
 
     /// The commitment that the certificate will carry.
@@ -154,7 +158,12 @@ impl EnrolmentCertificate {
             return Err(CertificateError::Chain);
         }
         issuer_key
-            .verify(CERTIFICATE_DOMAIN, chain, &[&self.signed()], &self.signature)
+            .verify(
+                CERTIFICATE_DOMAIN,
+                chain,
+                &[&self.signed()],
+                &self.signature,
+            )
             .map_err(|_| CertificateError::Signature)?;
         if today > self.expiry {
             return Err(CertificateError::Expired {

@@ -3,9 +3,10 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use zkbureau_circuits::directory::VrfProof;
 use zkbureau_circuits::encoding::{Digest32, Document, hash_parts};
-use zkbureau_circuits::fact::{FormOpening, Images};
+use zkbureau_circuits::fact::{FormOpening, Images, MAX_FACTS};
 use zkbureau_circuits::ids::AgencyId;
 
+use super::bounded::bounded;
 use crate::ids::{ChainId, Height};
 use crate::{AnchorId, LeafProof, LogSuffix};
 
@@ -19,6 +20,7 @@ pub struct AgencyEvidence {
     pub agency: AgencyId,
     /// Under every directory key the agency ever had, in the order of the ledger: the index, and
     /// what the tree holds there.
+    #[borsh(deserialize_with = "bounded::<_, _, MAX_VRF_KEYS>")]
     pub directory: Vec<DirectoryEvidence>,
     /// The part of the log that the facts need; absent when none needs it or there is no record.
     pub log: Option<LogSuffix>,
@@ -62,6 +64,7 @@ pub struct AgencyAnswer {
     /// Goes on to the lender.
     pub evidence: AgencyEvidence,
     /// One per image, in order. Stays in the wallet.
+    #[borsh(deserialize_with = "bounded::<_, _, MAX_FACTS>")]
     pub openings: Vec<FormOpening>,
 }
 

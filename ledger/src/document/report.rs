@@ -5,8 +5,12 @@ use zkbureau_circuits::commitment::Opening;
 use zkbureau_circuits::encoding::Document;
 use zkbureau_circuits::ids::AgencyId;
 
-use super::evidence::DirectoryEvidence;
+use super::bounded::bounded;
+use super::evidence::{DirectoryEvidence, MAX_VRF_KEYS};
 use crate::{LogSuffix, Roots, SignedHeader};
+
+/// Most entries of a log in a report.
+const MAX_LOG_ENTRIES: usize = 1 << 16;
 
 /// Openings of one log entry.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
@@ -27,10 +31,12 @@ pub struct AgencyReport {
     /// The tree roots under it.
     pub roots: Roots,
     /// Where the subject stands in the directory, under every key the agency ever had.
+    #[borsh(deserialize_with = "bounded::<_, _, MAX_VRF_KEYS>")]
     pub directory: Vec<DirectoryEvidence>,
     /// The whole log; absent without a record.
     pub log: Option<LogSuffix>,
     /// One per log entry.
+    #[borsh(deserialize_with = "bounded::<_, _, MAX_LOG_ENTRIES>")]
     pub openings: Vec<EntryOpening>,
 }
 

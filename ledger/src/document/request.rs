@@ -13,8 +13,8 @@ use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::period::Period;
 use zkbureau_circuits::schema::Schema;
 
-use crate::keys::{PublicKey, SealingKey, SecretKey, Signature};
 use crate::ids::{ChainId, TimeMs};
+use crate::keys::{PublicKey, SealingKey, SecretKey, Signature};
 
 const SIGNATURE_DOMAIN: &str = "zkbureau/fact-request-signature/v1";
 /// Longest purpose in bytes.
@@ -51,7 +51,8 @@ pub struct RequestTerms {
     pub expires: TimeMs,
 }
 
-/// What agencies do not see of a request.
+/// What agencies do not see of a request. The salt travels with the request, so whoever holds the
+/// file can check a guess of the person's identifier: mail it as you would the identifier.
 #[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct RequestParties {
     /// The lender's name, as it is shown to the borrower.

@@ -3,12 +3,12 @@
 //!
 //! | column | leaf | log and images | view |
 //! |---|---|---|---|
-//! | has not reached `as_of` | any | none | no answer: the agency's data are not there yet |
+//! | has not closed `as_of` | any | none | no answer: the agency's data are not there yet |
 //! | has | none | none | no record |
 //! | has | there | log iff a fact needs it | the leaf with the log's suffix |
 //!
 //! The column comes first: an exclusion proof says nothing about a period that the agency has not
-//! published.
+//! published to its end.
 
 use zkbureau_circuits::error::VerifyError;
 use zkbureau_circuits::fact::{Query, RecordView, View};
@@ -28,7 +28,7 @@ pub fn view<'a>(
     log: Option<&'a LogSuffix>,
 ) -> Result<View<'a>, VerifyError> {
     let reached = column
-        .and_then(|column| column.period)
+        .and_then(|column| column.closed)
         .is_some_and(|period| period >= query.as_of());
     let view = match (reached, leaf) {
         (false, _) => View::NoAnswer,

@@ -123,6 +123,9 @@ impl<'a, S: Store> AgencyBatches<'a, S> {
         self.column.records += body.entries.len() as u64;
         self.column.batches = body.number;
         self.column.period = Some(body.period);
+        if body.closes {
+            self.column.closed = Some(body.period);
+        }
         Ok(())
     }
 

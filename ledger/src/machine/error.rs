@@ -167,7 +167,7 @@ pub enum TxError {
     #[error("audit request {0} exists")]
     AuditExists(AuditId),
     /// The column is not at the end of the requested period.
-    #[error("the column of {agency} stands at {}, not at {requested}", .column.map_or("no period".to_owned(), |p| p.to_string()))]
+    #[error("the column of {agency} is complete up to {}, and is not at the end of {requested}", .column.map_or("no period".to_owned(), |p| p.to_string()))]
     AuditPeriod {
         /// The agency.
         agency: AgencyId,

@@ -165,10 +165,10 @@ impl<'a, S: Store> Small<'a, S> {
                 .columns
                 .get(*agency)
                 .ok_or(TxError::UnknownAgency(*agency))?;
-            if column.period != Some(request.period) {
+            if column.period != Some(request.period) || column.closed != Some(request.period) {
                 return Err(TxError::AuditPeriod {
                     agency: *agency,
-                    column: column.period,
+                    column: column.closed,
                     requested: request.period,
                 }
                 .into());

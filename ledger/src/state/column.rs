@@ -29,6 +29,8 @@ pub struct Column {
     pub flows: PointBytes,
     /// The period of the latest batch.
     pub period: Option<Period>,
+    /// The latest period that a batch has closed: all of it is published, corrections aside.
+    pub closed: Option<Period>,
     /// Number of the latest batch.
     pub batches: u64,
     /// Number of reports ever.
@@ -46,6 +48,7 @@ impl Default for Column {
             stocks: PointBytes::IDENTITY,
             flows: PointBytes::IDENTITY,
             period: None,
+            closed: None,
             batches: 0,
             records: 0,
             changed: 0,

@@ -40,6 +40,9 @@ pub struct BatchBody {
     pub schema: u32,
     /// The period in which the batch is reported.
     pub period: Period,
+    /// Whether the agency has now published all it has about the period. Until then nobody can
+    /// conclude from a missing leaf that there is no record.
+    pub closes: bool,
     /// The records, in strictly ascending order of their indexes.
     pub entries: Vec<BatchEntry>,
 }
@@ -73,6 +76,7 @@ pub fn body_hash(chain: &ChainId, body: &BatchBody) -> Digest32 {
             &body.number.to_le_bytes(),
             &body.schema.to_le_bytes(),
             &body.period.number().to_le_bytes(),
+            &[u8::from(body.closes)],
             &entries,
         ],
     )

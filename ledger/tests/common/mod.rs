@@ -130,7 +130,7 @@ pub fn genesis(agencies: u32) -> Genesis {
 }
 
 /// One record of a batch, in the clear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Row {
     pub index: [u8; 32],
     pub effective: Period,
@@ -176,7 +176,12 @@ fn blindings(agency: AgencyId, number: u64, row: &Row) -> [Scalar; 2] {
 }
 
 /// A body with its commitments; rows are brought into order.
-pub fn body(agency: AgencyId, number: u64, reported: Period, rows: &[Row]) -> (BatchBody, Vec<Row>) {
+pub fn body(
+    agency: AgencyId,
+    number: u64,
+    reported: Period,
+    rows: &[Row],
+) -> (BatchBody, Vec<Row>) {
     let schema = schema();
     let mut rows = rows.to_vec();
     rows.sort_by_key(|r| r.index);
@@ -297,7 +302,10 @@ pub fn checked(ledger: &Ledger<impl Store>, transactions: &[Transaction]) -> Vec
 
 /// The stateless refusal of one transaction.
 pub fn stateless_refusal(ledger: &Ledger<impl Store>, transaction: Transaction) -> TxError {
-    ledger.check_stateless(vec![transaction]).remove(0).unwrap_err()
+    ledger
+        .check_stateless(vec![transaction])
+        .remove(0)
+        .unwrap_err()
 }
 
 /// Proposes a second after the last block.

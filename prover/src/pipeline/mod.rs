@@ -45,6 +45,8 @@ pub struct Target<'a> {
     pub vrf: &'a VrfSecretKey,
     /// The period in which the batches are published.
     pub reported_period: Period,
+    /// Whether the last batch closes the period: nothing more of it follows.
+    pub closes: bool,
     /// Number of the first batch; the others count up from it.
     pub first_batch: u64,
     /// Most records in a batch; no more than the key serves.
@@ -81,7 +83,7 @@ pub trait Subjects: Sync {
     fn admit(&self, subject: &SubjectId, index: Index) -> Result<KnownSubject, Self::Error>;
 
     /// Hash of everything that a batch says, which the argument binds.
-    fn body_hash(&self, number: u64, entries: &[PublicEntry]) -> Digest32;
+    fn body_hash(&self, number: u64, closes: bool, entries: &[PublicEntry]) -> Digest32;
 }
 
 /// The public part of a record, as it goes on the ledger.
@@ -123,6 +125,8 @@ pub struct PreparedBatch {
     pub number: u64,
     /// The period in which it is published.
     pub period: Period,
+    /// Whether it closes the period.
+    pub closes: bool,
     /// Public parts, indexes strictly ascending.
     pub entries: Vec<PublicEntry>,
     /// Private parts, in the same order.

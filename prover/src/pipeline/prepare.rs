@@ -31,7 +31,7 @@ impl<S> From<ProveError> for PrepareError<S> {
 /// Prepares a batch in which every subject occurs once.
 pub(super) fn prepare<S: Subjects, R: RngCore + CryptoRng>(
     planned: Vec<Planned>,
-    number: u64,
+    (number, closes): (u64, bool),
     target: &Target<'_>,
     subjects: &S,
     admitted: &Admitted,
@@ -99,7 +99,7 @@ pub(super) fn prepare<S: Subjects, R: RngCore + CryptoRng>(
             chain: &target.chain,
             agency: target.agency.0,
             batch: number,
-            body: &subjects.body_hash(number, &entries),
+            body: &subjects.body_hash(number, closes, &entries),
             stocks: &stocks,
             flows: &flows,
         },
@@ -127,6 +127,7 @@ pub(super) fn prepare<S: Subjects, R: RngCore + CryptoRng>(
         .collect();
     Ok(PreparedBatch {
         number,
+        closes,
         period: target.reported_period,
         entries,
         kept,

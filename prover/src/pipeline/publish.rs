@@ -117,9 +117,12 @@ fn produce<S: Subjects, R: RngCore + CryptoRng>(
     let mut admitted = Admitted::new();
     for number in target.first_batch.. {
         let prepared = match cutter.next_batch() {
-            Ok(planned) if planned.is_empty() => return,
-            Ok(planned) => prepare(planned, number, target, subjects, &admitted, rng)
-                .map_err(ProduceError::Prepare),
+            Ok((planned, _)) if planned.is_empty() => return,
+            Ok((planned, last)) => {
+                let place = (number, last && target.closes);
+                prepare(planned, place, target, subjects, &admitted, rng)
+                    .map_err(ProduceError::Prepare)
+            }
             Err(e) => Err(ProduceError::Spill(e)),
         };
         if let Ok(batch) = &prepared {
@@ -146,7 +149,8 @@ struct Cutter {
 }
 
 impl Cutter {
-    fn next_batch(&mut self) -> io::Result<Vec<Planned>> {
+    /// The next batch, and whether it is the last one.
+    fn next_batch(&mut self) -> io::Result<(Vec<Planned>, bool)> {
         let mut batch = Vec::new();
         let mut seen = HashSet::new();
         while batch.len() < self.limit {
@@ -163,6 +167,9 @@ impl Cutter {
             }
             batch.push(planned);
         }
-        Ok(batch)
+        if self.next.is_none() {
+            self.next = self.records.next()?;
+        }
+        Ok((batch, self.next.is_none()))
     }
 }

@@ -124,9 +124,10 @@ impl Subjects for MemoryVault {
         })
     }
 
-    fn body_hash(&self, number: u64, entries: &[PublicEntry]) -> Digest32 {
+    fn body_hash(&self, number: u64, closes: bool, entries: &[PublicEntry]) -> Digest32 {
         let mut hash = Sha256::new();
         hash.update(number.to_le_bytes());
+        hash.update([u8::from(closes)]);
         hash.update(borsh::to_vec(entries).expect("memory"));
         hash.finalize().into()
     }
@@ -140,6 +141,7 @@ impl MemoryVault {
             key: &KEY,
             vrf: &VRF,
             reported_period: period("2005-09"),
+            closes: true,
             first_batch: self.batches.len() as u64 + 1,
             batch_records,
         }

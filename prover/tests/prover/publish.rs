@@ -45,7 +45,7 @@ fn check(batch: &PreparedBatch, vault: &MemoryVault) {
         chain: &CHAIN,
         agency: 3,
         batch: batch.number,
-        body: &vault.body_hash(batch.number, &batch.entries),
+        body: &vault.body_hash(batch.number, batch.closes, &batch.entries),
         stocks: &points(|e| e.stocks),
         flows: &points(|e| e.flows),
     };
@@ -128,6 +128,7 @@ fn the_sinks_error_stops_everything_after_it() {
     let plan = plan_with(&three_months(), Options::default(), &vault).expect("a usable file");
     let mut seen = Vec::new();
     let target = Target {
+        closes: true,
         first_batch: 7,
         ..vault.target(10)
     };
