@@ -167,6 +167,9 @@ pub enum WalletCommand {
         /// "total(balance) <= 100_000..500_000"; repeat for more
         #[arg(long = "template", value_name = "TEMPLATE")]
         templates: Vec<String>,
+        /// The earliest month that a fact may be about; by default as the request looks back
+        #[arg(long, value_name = "YYYY-MM", value_parser = period)]
+        back_to: Option<Period>,
         /// How often within a day; by default as often as there are uses
         #[arg(long, value_name = "N")]
         per_day: Option<u32>,

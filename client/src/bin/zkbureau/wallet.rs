@@ -98,6 +98,7 @@ pub fn run(args: &WalletArgs) -> Result<Output> {
             uses,
             days,
             templates,
+            back_to,
             per_day,
             out,
         } => {
@@ -106,6 +107,7 @@ pub fn run(args: &WalletArgs) -> Result<Output> {
                 uses: *uses,
                 days: *days,
                 templates: templates.clone(),
+                earliest: *back_to,
                 frequency_per_day: *per_day,
             };
             consent(wallet, &node.node, &request, &options, out.as_deref())
@@ -271,10 +273,7 @@ fn consent(
                     fields.frequency_per_day
                 ),
             ],
-            vec![
-                "looks back".into(),
-                count(fields.lookback_months as usize, "month"),
-            ],
+            vec!["looks back to".into(), fields.earliest_period.to_string()],
             vec![
                 "anchored in".into(),
                 format!("block {}", blocks(&allowed.heights)),
@@ -302,7 +301,7 @@ fn consent(
             "type": fields.inquiry_type,
             "agencies": fields.agencies,
             "templates": fields.templates,
-            "lookback_months": fields.lookback_months,
+            "earliest_period": fields.earliest_period,
             "uses": fields.max_uses,
             "per_day": fields.frequency_per_day,
             "not_before_ms": fields.not_before,
