@@ -130,7 +130,7 @@ pub fn genesis(agencies: u32) -> Genesis {
 }
 
 /// One record of a batch, in the clear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     pub index: [u8; 32],
     pub effective: Period,
