@@ -56,10 +56,16 @@ pub struct Figure {
     pub attribute: String,
     /// Its unit.
     pub unit: String,
-    /// The total over all leaves (stocks) or all reports ever (flows), in the unit.
+    /// The total over all leaves (stocks) or all reports ever (flows), in the unit. A string in JSON,
+    /// as it may leave the numbers that JSON readers keep exactly.
+    #[serde(serialize_with = "as_string")]
     pub total: i128,
     /// Per leaf, to two decimals.
     pub mean: Option<String>,
+}
+
+fn as_string<S: serde::Serializer>(total: &i128, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(total)
 }
 
 /// One agency's figures.

@@ -10,6 +10,7 @@
 //! revoke    every anchor of a consent
 //! ```
 
+mod anchors;
 mod answer;
 mod ask;
 mod assemble;
@@ -25,6 +26,7 @@ use zkbureau_ledger::document::consent::ConsentError;
 use zkbureau_ledger::document::request::{FactRequest, RequestError};
 use zkbureau_ledger::ids::TimeMs;
 
+pub use anchors::{AnchorOnLedger, anchors_on_ledger};
 pub use answer::{Answered, Options as AnswerOptions, answer};
 pub use ask::{Failure, Reply, ask_agencies};
 pub use assemble::{AssembleError, Assembled, Rights, assemble};

@@ -213,6 +213,9 @@ pub enum WalletCommand {
     Inquiries {
         #[command(flatten)]
         wallet: WalletFileArgs,
+        /// Also look up every anchor on the ledger at a node, for uses unknown to this wallet
+        #[arg(long, value_name = "URL")]
+        node: Option<String>,
     },
     /// Show your own records at every agency, checked against the ledger
     Report {

@@ -7,7 +7,8 @@ use rand_core::OsRng;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 use zkbureau_client::borrower::{
-    self, AnswerOptions, ConsentOptions, Failure, Review, find_consent, show_consent_id,
+    self, AnchorOnLedger, AnswerOptions, ConsentOptions, Failure, Review, find_consent,
+    show_consent_id,
 };
 use zkbureau_client::node::Node;
 use zkbureau_client::report::{self, Part};
@@ -139,7 +140,7 @@ pub fn run(args: &WalletArgs) -> Result<Output> {
             Ok(Output::new(
                 "wallet-revoke",
                 0,
-                json!({ "consent": id, "heights": heights }),
+                json!({ "consent_id": id, "heights": heights }),
                 Text::new().line(format!(
                     "Consent {} revoked: {} on the ledger, up to block {}.",
                     short(&id),
@@ -149,7 +150,14 @@ pub fn run(args: &WalletArgs) -> Result<Output> {
             ))
         }
         WalletCommand::Consents { wallet } => Ok(consents(open(wallet)?.consents())),
-        WalletCommand::Inquiries { wallet } => Ok(inquiries(open(wallet)?.inquiries())),
+        WalletCommand::Inquiries { wallet, node } => {
+            let wallet = open(wallet)?;
+            let seen = match node {
+                Some(url) => Some(borrower::anchors_on_ledger(&wallet, &Node::new(url)?)?),
+                None => None,
+            };
+            Ok(inquiries(wallet.inquiries(), seen.as_deref()))
+        }
         WalletCommand::Report { wallet, node } => {
             let wallet = open(wallet)?;
             let node = Node::new(&node.node)?;
@@ -295,7 +303,7 @@ fn consent(
         "wallet-consent",
         0,
         json!({
-            "consent": id,
+            "consent_id": id,
             "lender_key": fields.lender_key,
             "purpose": fields.purpose,
             "type": fields.inquiry_type,
@@ -410,7 +418,8 @@ fn answer(
         .collect();
     Ok(Output::new(
         "wallet-answer",
-        show::exit_code(&answered.verdicts),
+        // What the facts say is for the lender; a complete answer is a success.
+        if answered.missing.is_empty() { 0 } else { 30 },
         json!({
             "request": hex::encode(answered.request),
             "file": out,
@@ -418,7 +427,7 @@ fn answer(
             "facts": verdicts,
             "missing": missing,
             "height": answered.height,
-            "consent": consent,
+            "consent_id": consent,
             "use": answered.use_number + 1,
             "resumed": answered.resumed,
         }),
@@ -448,7 +457,7 @@ fn consents(list: &[ConsentRecord]) -> Output {
         .map(|c| {
             let fields = &c.consent.fields;
             json!({
-                "consent": show_consent_id(c.id()),
+                "consent_id": show_consent_id(c.id()),
                 "lender": c.lender_name,
                 "purpose": fields.purpose,
                 "status": status(c),
@@ -492,7 +501,7 @@ fn outcome(inquiry: &InquiryRecord) -> &'static str {
     }
 }
 
-fn inquiries(list: &[InquiryRecord]) -> Output {
+fn inquiries(list: &[InquiryRecord], seen: Option<&[AnchorOnLedger]>) -> Output {
     let body: Vec<Value> = (list.iter())
         .map(|i| {
             json!({
@@ -502,7 +511,7 @@ fn inquiries(list: &[InquiryRecord]) -> Output {
                 "facts": i.request.terms.facts,
                 "agencies": i.request.terms.agencies,
                 "request": hex::encode(i.request.request_digest()),
-                "consent": show_consent_id(&i.consent_id),
+                "consent_id": show_consent_id(&i.consent_id),
                 "use": i.use_number + 1,
                 "height": i.height,
                 "outcome": outcome(i),
@@ -548,7 +557,52 @@ fn inquiries(list: &[InquiryRecord]) -> Output {
     if list.is_empty() {
         text = text.line("No inquiries.");
     }
-    Output::new("wallet-inquiries", 0, json!({ "inquiries": body }), text)
+    let mut code = 0;
+    if let Some(seen) = seen {
+        let unknown: Vec<String> = (seen.iter())
+            .filter(|a| a.is_unknown())
+            .map(|a| {
+                let id = show_consent_id(&a.consent_id);
+                format!("use {} of consent {}", a.use_number + 1, short(&id))
+            })
+            .collect();
+        let used = seen.iter().filter(|a| a.consumed.is_some()).count();
+        let height = seen.iter().map(|a| a.height).max().map_or(0, |h| h.0);
+        if !seen.is_empty() {
+            text = text.title(&format!(
+                "The ledger, at block {height}: {} of {} used, {} of them unknown to this wallet",
+                used,
+                count(seen.len(), "anchor"),
+                unknown.len()
+            ));
+        }
+        if !unknown.is_empty() {
+            code = 20;
+            text = text.list(unknown).line(
+                "Somebody has a copy of this wallet, or it was restored from an old one: revoke.",
+            );
+        }
+    }
+    let seen: Option<Vec<Value>> = seen.map(|seen| seen.iter().map(on_ledger).collect());
+    Output::new(
+        "wallet-inquiries",
+        code,
+        json!({ "inquiries": body, "anchors": seen }),
+        text,
+    )
+}
+
+fn on_ledger(anchor: &AnchorOnLedger) -> Value {
+    json!({
+        "consent_id": show_consent_id(&anchor.consent_id),
+        "use": anchor.use_number + 1,
+        "anchor": anchor.anchor,
+        "at_height": anchor.height,
+        "on_ledger": anchor.anchored,
+        "used_at": anchor.consumed.as_ref().map(|c| c.height),
+        "revoked_at": anchor.revoked,
+        "unknown_use": anchor.is_unknown(),
+    })
 }
 
 fn own_records(parts: &[Part]) -> Output {
