@@ -7,6 +7,8 @@
 mod cache;
 mod node;
 mod prove;
+#[cfg(test)]
+mod tests;
 mod update;
 
 use thiserror::Error;
