@@ -12,7 +12,7 @@ use zkbureau_benches::{Peer, cpu, median, micros_per, on_threads, peak_rss_mib};
 use zkbureau_circuits::commitment::{Record, RecordBlindings};
 use zkbureau_circuits::encoding::PointBytes;
 use zkbureau_circuits::range_batch::{
-    ProvingKey, RangeArgument, Statement, Witness, commit_records, prove, verify_many,
+    MAX_SLOTS, ProvingKey, RangeArgument, Statement, Witness, commit_records, prove, verify_many,
 };
 use zkbureau_circuits::schema::{Aggregate, Attribute, Class, Schema};
 
@@ -219,6 +219,19 @@ fn growth(schema: &Schema, rng: &mut ChaCha20Rng) {
     }
 }
 
+/// The largest batch there is.
+fn largest(schema: &Schema, rng: &mut ChaCha20Rng) {
+    let key = ProvingKey::new(schema, MAX_SLOTS).expect("usable");
+    let mut batch = Batch::random(schema, MAX_SLOTS, rng);
+    batch.publish(&key, rng);
+    let verify = verify_all(&key, std::slice::from_ref(&batch), rng);
+    println!(
+        "largest batch, {MAX_SLOTS} reference records: publish {:.2}, verify {:.2} µs a record",
+        micros_per(batch.commit + batch.prove, MAX_SLOTS),
+        micros_per(verify, MAX_SLOTS),
+    );
+}
+
 fn main() {
     let quick = std::env::args().any(|a| a == "quick");
     let mut rng = ChaCha20Rng::seed_from_u64(1);
@@ -228,6 +241,7 @@ fn main() {
         ratios("credit-card record", &credit_cards(), runs, &mut rng);
     });
     if !quick {
+        on_threads(1, || largest(&reference(), &mut rng));
         growth(&reference(), &mut rng);
     }
     if let Some(mib) = peak_rss_mib() {

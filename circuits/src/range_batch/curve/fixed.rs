@@ -1,6 +1,6 @@
 //! Products of secret scalars with fixed generators, in constant time.
 //!
-//! A scalar is 51 signed digits of 5 bits. A table holds the multiples 1 to 16 of a point; a digit
+//! A scalar is 51 signed digits of 5 bits. A table holds the multiples 0 to 16 of a point; a digit
 //! selects by reading all of them. The order of loops keeps one table in the first-level cache.
 
 use curve25519_dalek::ristretto::RistrettoPoint;
@@ -18,18 +18,28 @@ const WIDTH: usize = 5;
 /// Digits of a scalar: 255 bits.
 const DIGITS: usize = 51;
 
-/// Multiples 1 to 16 of a point.
-struct Multiples([Affine; 16]);
+/// Words of an affine point.
+const WORDS: usize = 12;
+
+/// Multiples 0 to 16 of a point, as words: `y + x`, `y - x`, `2·d·x·y`.
+struct Multiples([[u64; WORDS]; 17]);
 
 impl Multiples {
     fn new(point: &Affine) -> Self {
         let mut sum = Point::IDENTITY;
-        let multiples: [Point; 16] = std::array::from_fn(|_| {
-            sum += point;
+        let multiples: [Point; 17] = std::array::from_fn(|i| {
+            if i > 0 {
+                sum += point;
+            }
             sum
         });
-        let affine = Point::to_affine(&multiples);
-        Self(affine.try_into().expect("16 points"))
+        let mut words = [[0; WORDS]; 17];
+        for (words, affine) in words.iter_mut().zip(Point::to_affine(&multiples)) {
+            for (words, part) in words.chunks_exact_mut(4).zip(affine.parts()) {
+                words.copy_from_slice(&part.0);
+            }
+        }
+        Self(words)
     }
 
     /// `digit` times the point, for a digit in -16..=16.
@@ -37,34 +47,30 @@ impl Multiples {
     fn select(&self, digit: i8) -> Affine {
         let sign = digit >> 7;
         let size = ((digit ^ sign) - sign) as u8;
-        let mut words = [0u64; 12];
-        // The identity has two words that are 1.
-        let zero = u64::from(size.ct_eq(&0).unwrap_u8());
-        (words[0], words[4]) = (zero, zero);
-        for (multiple, entry) in (1u8..).zip(&self.0) {
-            let mask = u64::from(size.ct_eq(&multiple).unwrap_u8()).wrapping_neg();
-            let parts = [&entry.y_plus_x, &entry.y_minus_x, &entry.xy2d];
-            for (words, part) in words.chunks_exact_mut(4).zip(parts) {
-                for (word, limb) in words.iter_mut().zip(part.0) {
-                    *word |= limb & mask;
-                }
+        let mut words = [0u64; WORDS];
+        for (multiple, entry) in (0u8..).zip(&self.0) {
+            let mask = mask(size.ct_eq(&multiple));
+            for (word, from) in words.iter_mut().zip(entry) {
+                *word |= from & mask;
             }
         }
-        let part = |i: usize| Fe(words[4 * i..4 * i + 4].try_into().expect("4 words"));
-        let positive = Affine {
-            y_plus_x: part(0),
-            y_minus_x: part(1),
-            xy2d: part(2),
-        };
-        let negative = -positive;
-        let choice = Choice::from((sign & 1) as u8);
-        let pick = |a, b| ConditionallySelectable::conditional_select(a, b, choice);
+        let part = |i: usize| Fe(std::array::from_fn(|k| words[4 * i + k]));
+        let (y_plus_x, y_minus_x, xy2d) = (part(0), part(1), part(2));
+        // The negative has the first two exchanged.
+        let negative = Choice::from((sign & 1) as u8);
+        let pick = |a: &Fe, b: &Fe| Fe::conditional_select(a, b, negative);
         Affine {
-            y_plus_x: pick(&positive.y_plus_x, &negative.y_plus_x),
-            y_minus_x: pick(&positive.y_minus_x, &negative.y_minus_x),
-            xy2d: pick(&positive.xy2d, &negative.xy2d),
+            y_plus_x: pick(&y_plus_x, &y_minus_x),
+            y_minus_x: pick(&y_minus_x, &y_plus_x),
+            xy2d: pick(&xy2d, &-xy2d),
         }
     }
+}
+
+/// All ones if chosen.
+#[inline(always)]
+fn mask(choice: Choice) -> u64 {
+    u64::from(choice.unwrap_u8()).wrapping_neg()
 }
 
 /// Signed digits, least significant first, each in -16..16.

@@ -76,6 +76,11 @@ impl Affine {
             xy2d: x * y * Fe::D2,
         }
     }
+
+    /// The three coordinates, in order.
+    pub(super) fn parts(&self) -> [Fe; 3] {
+        [self.y_plus_x, self.y_minus_x, self.xy2d]
+    }
 }
 
 impl Neg for Affine {
