@@ -130,6 +130,11 @@ pub struct Scene {
 impl World {
     /// A chain with `count` agencies and one validator.
     pub fn new(count: u32, seed: u64) -> Self {
+        Self::with_schema(count, seed, schema(), 64)
+    }
+
+    /// A chain with another schema, and batches of at most `slots` records.
+    pub fn with_schema(count: u32, seed: u64, schema: Schema, slots: usize) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let agencies: Vec<TestAgency> = (1..=count)
             .map(|id| TestAgency {
@@ -170,13 +175,13 @@ impl World {
                 name: "regulator".into(),
                 key: auditor.public(),
             }],
-            schema: schema(),
+            schema,
             policies: Policies::default(),
         };
         Self {
             ledger: Ledger::open(MemoryStore::new(), &genesis).unwrap(),
             chain: Chain::from_genesis(genesis.clone()).unwrap(),
-            proving: ProvingKey::new(&genesis.schema, 64).unwrap(),
+            proving: ProvingKey::new(&genesis.schema, slots).unwrap(),
             lender: LenderKeys::random(&mut rng),
             genesis,
             agencies,
@@ -220,22 +225,22 @@ impl World {
     }
 
     /// An agency publishes records of `[balance, arrears, payments]` and closes the period.
-    pub fn publish(
+    pub fn publish<const N: usize>(
         &mut self,
         agency: usize,
         reported: Period,
         effective: Period,
-        records: &[(&SubjectId, [i64; 3])],
+        records: &[(&SubjectId, [i64; N])],
     ) {
         self.publish_part(agency, reported, effective, records, true);
     }
 
-    pub fn publish_part(
+    pub fn publish_part<const N: usize>(
         &mut self,
         agency: usize,
         reported: Period,
         effective: Period,
-        records: &[(&SubjectId, [i64; 3])],
+        records: &[(&SubjectId, [i64; N])],
         closes: bool,
     ) {
         let schema = self.genesis.schema.clone();
@@ -532,6 +537,15 @@ impl World {
             },
             openings,
         }
+    }
+
+    /// The sum of an agency's current stocks, as its vault would keep it.
+    pub fn column_opening(&self, agency: usize) -> Opening {
+        let mut sum = Opening::zero(&self.genesis.schema, Class::Stock);
+        for log in self.agencies[agency].logs.values() {
+            sum += &log.last().unwrap().stocks;
+        }
+        sum
     }
 
     pub fn replies(&mut self, scene: &Scene, query: &Query) -> Vec<AgencyAnswer> {
