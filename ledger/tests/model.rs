@@ -46,19 +46,22 @@ fn step_strategy() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// A report: reported and effective period, openings of stocks and flows.
+type Report = (Period, Period, [Opening; 2]);
+
 #[derive(Default)]
 struct ModelColumn {
     period: Option<Period>,
     batches: u64,
-    /// Per subject: every report as (reported, effective, openings).
-    reports: BTreeMap<[u8; 32], Vec<(Period, Period, [Opening; 2])>>,
+    /// Every report, per subject.
+    reports: BTreeMap<[u8; 32], Vec<Report>>,
     /// Period of the last opening, and reports since.
     opened: Option<Period>,
     since: Vec<([u8; 32], Period, bool)>,
 }
 
 impl ModelColumn {
-    fn current(reports: &[(Period, Period, [Opening; 2])]) -> &Opening {
+    fn current(reports: &[Report]) -> &Opening {
         // The last report among those about the newest period.
         let newest = reports.iter().map(|r| r.1).max().unwrap();
         &reports.iter().rfind(|r| r.1 == newest).unwrap().2[0]

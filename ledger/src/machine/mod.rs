@@ -1,10 +1,10 @@
 //! The state machine (spec: `ledger/spec/transactions.md`): which transactions are valid, and what
 //! they change. Pure: state and time come in, changes go out.
 //!
-//! - [`stateless`]: what needs no state; in parallel, all range arguments at once;
-//! - [`small`]: anchors, revocations, inquiries, audit requests, one after the other;
-//! - [`batches`]: batches, agency by agency in parallel;
-//! - [`execute`]: a whole block, for proposers and for validators.
+//! - `stateless`: what needs no state; in parallel, all range arguments at once;
+//! - `small`: anchors, revocations, inquiries, audit requests, one after the other;
+//! - `batches`: batches, agency by agency in parallel;
+//! - `execute`: a whole block, for proposers and for validators.
 
 mod batches;
 mod context;

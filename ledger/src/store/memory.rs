@@ -5,10 +5,13 @@ use std::sync::{PoisonError, RwLock};
 
 use super::{ChangeSet, Store, StoreError, Table};
 
+/// All tables, in order.
+pub type Tables = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+
 /// A store in memory.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    tables: RwLock<BTreeMap<(Table, Vec<u8>), Vec<u8>>>,
+    tables: RwLock<Tables>,
 }
 
 impl MemoryStore {
@@ -20,7 +23,7 @@ impl MemoryStore {
 
     /// Everything in the store, for comparisons.
     #[must_use]
-    pub fn snapshot(&self) -> BTreeMap<(Table, Vec<u8>), Vec<u8>> {
+    pub fn snapshot(&self) -> Tables {
         self.tables
             .read()
             .unwrap_or_else(PoisonError::into_inner)

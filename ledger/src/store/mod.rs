@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-pub use memory::MemoryStore;
+pub use memory::{MemoryStore, Tables};
 #[cfg(feature = "store")]
 pub use rocks::RocksStore;
 

@@ -1,6 +1,6 @@
 //! Transactions (spec: `ledger/spec/transactions.md`).
 //!
-//! A transaction is checked twice: [`check_stateless`](crate::check) needs no state and runs in
+//! A transaction is checked twice: the stateless check needs no state and runs in
 //! parallel; the stateful check needs the state that the transaction is applied to.
 
 mod audit;
@@ -18,6 +18,8 @@ pub use consent::{AnchorConsent, Inquiry, RevokeConsent};
 use crate::ids::TxHash;
 
 /// Anything that changes the ledger.
+// Lists of transactions are mostly batches, by bytes; a box would not make them smaller.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Transaction {
     /// An agency publishes records.
