@@ -1,0 +1,26 @@
+//! Log lines on standard error: for people, or one JSON object per line.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+/// Environment variable with the log level.
+const LEVEL: &str = "ZKBUREAU_LOG";
+
+/// Starts logging for the rest of the process. A node says what it does; other commands print
+/// their own answer and log only what is wrong.
+pub fn start(json: bool, node: bool) {
+    let default = if node { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_env(LEVEL).unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if json {
+        builder.json().init();
+    } else {
+        builder
+            .with_target(false)
+            .with_ansi(std::io::stderr().is_terminal())
+            .init();
+    }
+}
