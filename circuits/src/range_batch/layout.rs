@@ -1,6 +1,7 @@
 //! How records are laid out in rows and columns (spec: "Layout").
 
-/// Most records in a batch. Proving one takes at most about 200 MiB for the widest schema.
+/// Most records in a batch. Proving one takes at most about 180 MiB, for the widest schema, besides
+/// the key's tables.
 pub const MAX_SLOTS: usize = 32_768;
 
 /// The sizes that a schema and a number of records imply.

@@ -13,7 +13,7 @@
 //! Not constant time in the records' bits, and independent of every blinding.
 
 use ark_curve25519::Fr;
-use ark_ff::{AdditiveGroup, Field};
+use ark_ff::{AdditiveGroup, BigInt, Field, PrimeField};
 use rayon::prelude::*;
 
 use super::bits::BitRows;
@@ -28,12 +28,18 @@ const HEADS: usize = 1 << HEAD;
 /// Quadratic form in the coefficients of folded head rows: symmetric, row-major.
 type Form = [[Fr; HEADS]; HEADS];
 
-/// For every eight columns, the sums of `y^(i+1)` over all 256 subsets.
-struct WeightSums(Vec<[Fr; 256]>);
+/// For every eight columns, the sums of `y^(i+1)` over all 256 subsets, as words.
+struct WeightSums(Vec<[[u64; 4]; 256]>);
 
 impl WeightSums {
     fn new(y_powers: &[Fr]) -> Self {
-        Self(y_powers.par_chunks(8).map(subset_sums).collect())
+        let words = |element: Fr| element.0.0;
+        Self(
+            y_powers
+                .par_chunks(8)
+                .map(|powers| subset_sums(powers).map(words))
+                .collect(),
+        )
     }
 }
 
@@ -126,21 +132,79 @@ fn block(rows: &BitRows, tail: usize, tails: usize) -> Vec<&[u8]> {
         .collect()
 }
 
+/// Bytes of a row whose tables (8 KiB each) are used together, and stay in the first-level cache.
+const TILE: usize = 4;
+
 /// Adds one block's products of rows, times `weight`, above the diagonal.
 #[inline(never)]
 fn add_block(form: &mut Form, block: &[&[u8]], weights: &WeightSums, weight: Fr) {
-    let mut sums = [[Fr::ZERO; HEADS]; HEADS];
-    for (c, table) in weights.0.iter().enumerate() {
+    let mut sums = [[Unreduced::ZERO; HEADS]; HEADS];
+    for (tile, tables) in weights.0.chunks(TILE).enumerate() {
+        let bytes = tile * TILE..tile * TILE + tables.len();
         for (g, left) in block.iter().enumerate() {
+            let left = &left[bytes.clone()];
             for (h, right) in block.iter().enumerate().skip(g) {
-                sums[g][h] += table[usize::from(left[c] & right[c])];
+                let right = &right[bytes.clone()];
+                let mut words = [0; 4];
+                for ((l, r), table) in left.iter().zip(right).zip(tables) {
+                    add_words(&mut words, &table[usize::from(l & r)]);
+                }
+                sums[g][h].add(words);
             }
         }
     }
     for g in 0..block.len() {
         for h in g..block.len() {
-            form[g][h] += sums[g][h] * weight;
+            form[g][h] += sums[g][h].reduce() * weight;
         }
+    }
+}
+
+/// Adds reduced elements, below 2^253; up to eight of them fit.
+#[inline(always)]
+fn add_words(sum: &mut [u64; 4], words: &[u64; 4]) -> bool {
+    let mut carry = false;
+    for (sum, word) in sum.iter_mut().zip(words) {
+        (*sum, carry) = sum.carrying_add(*word, carry);
+    }
+    carry
+}
+
+/// A sum of elements in Montgomery form, reduced only at the end. It holds some 2^60 of them.
+#[derive(Clone, Copy)]
+struct Unreduced {
+    low: [u64; 4],
+    high: u64,
+}
+
+impl Unreduced {
+    const ZERO: Self = Self {
+        low: [0; 4],
+        high: 0,
+    };
+
+    #[inline(always)]
+    fn add(&mut self, words: [u64; 4]) {
+        self.high += u64::from(add_words(&mut self.low, &words));
+    }
+
+    /// With ℓ = 2^252 + c, `x = low + 2^252·high` is `low - c·high`, plus ℓ if that is negative.
+    fn reduce(self) -> Fr {
+        let [w0, w1, w2, w3] = self.low;
+        let high = u128::from(self.high << 4 | w3 >> 60);
+        let [c0, c1, _, _] = Fr::MODULUS.0;
+        let product0 = u128::from(c0) * high;
+        let product1 = u128::from(c1) * high + (product0 >> 64);
+        let words = [product0 as u64, product1 as u64, (product1 >> 64) as u64, 0];
+        let mut value = [w0, w1, w2, w3 & (u64::MAX >> 4)];
+        let mut borrow = false;
+        for (value, word) in value.iter_mut().zip(words) {
+            (*value, borrow) = value.borrowing_sub(word, borrow);
+        }
+        if borrow {
+            add_words(&mut value, &Fr::MODULUS.0);
+        }
+        Fr::new_unchecked(BigInt(value))
     }
 }
 
@@ -247,7 +311,40 @@ fn tail_pair(low: &[Fr], high: &[Fr], y_powers: &[Fr]) -> (Fr, Fr) {
 
 #[cfg(test)]
 mod tests {
+    use curve25519_dalek::scalar::Scalar;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
     use super::*;
+    use crate::range_batch::field::to_fr;
+
+    #[test]
+    fn sums_reduce() {
+        let mut rng = ChaCha20Rng::seed_from_u64(9);
+        let mut elements = vec![Fr::ZERO, Fr::ONE, -Fr::ONE];
+        // The largest Montgomery form there is, and random ones.
+        let mut largest = Fr::MODULUS.0;
+        largest[0] -= 1;
+        elements.push(Fr::new_unchecked(BigInt(largest)));
+        elements.resize_with(20, || to_fr(&Scalar::random(&mut rng)));
+        for element in &elements {
+            let (mut sum, mut expected) = (Unreduced::ZERO, Fr::ZERO);
+            for _ in 0..3000 {
+                assert_eq!(sum.reduce(), expected);
+                let mut eight = [0; 4];
+                for _ in 0..8 {
+                    assert!(!add_words(&mut eight, &element.0.0));
+                    expected += element;
+                }
+                sum.add(eight);
+            }
+        }
+        let mut mixed = Unreduced::ZERO;
+        for element in &elements {
+            mixed.add(element.0.0);
+        }
+        assert_eq!(mixed.reduce(), elements.iter().sum::<Fr>());
+    }
 
     #[test]
     fn transposes_bits() {

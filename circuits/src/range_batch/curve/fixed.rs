@@ -6,7 +6,7 @@
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
 use rayon::prelude::*;
-use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::field::Fe;
@@ -55,15 +55,12 @@ impl Multiples {
             }
         }
         let part = |i: usize| Fe(std::array::from_fn(|k| words[4 * i + k]));
-        let (y_plus_x, y_minus_x, xy2d) = (part(0), part(1), part(2));
-        // The negative has the first two exchanged.
-        let negative = Choice::from((sign & 1) as u8);
-        let pick = |a: &Fe, b: &Fe| Fe::conditional_select(a, b, negative);
-        Affine {
-            y_plus_x: pick(&y_plus_x, &y_minus_x),
-            y_minus_x: pick(&y_minus_x, &y_plus_x),
-            xy2d: pick(&xy2d, &-xy2d),
-        }
+        let multiple = Affine {
+            y_plus_x: part(0),
+            y_minus_x: part(1),
+            xy2d: part(2),
+        };
+        multiple.negate_if(Choice::from((sign & 1) as u8))
     }
 }
 

@@ -1,7 +1,9 @@
 //! The group law on the twisted Edwards curve -x² + y² = 1 + d·x²·y² in extended coordinates
 //! (Hisil, Wong, Carter, Dawson 2008): complete, so no case is special. Constant time.
 
-use std::ops::{AddAssign, Neg};
+use std::ops::AddAssign;
+
+use subtle::{Choice, ConditionallySelectable};
 
 use super::field::Fe;
 
@@ -77,22 +79,20 @@ impl Affine {
         }
     }
 
+    /// The negative if chosen: the first two coordinates change places, the third its sign.
+    #[inline(always)]
+    pub(super) fn negate_if(&self, negative: Choice) -> Self {
+        let pick = |a: &Fe, b: &Fe| Fe::conditional_select(a, b, negative);
+        Self {
+            y_plus_x: pick(&self.y_plus_x, &self.y_minus_x),
+            y_minus_x: pick(&self.y_minus_x, &self.y_plus_x),
+            xy2d: pick(&self.xy2d, &-self.xy2d),
+        }
+    }
+
     /// The three coordinates, in order.
     pub(super) fn parts(&self) -> [Fe; 3] {
         [self.y_plus_x, self.y_minus_x, self.xy2d]
-    }
-}
-
-impl Neg for Affine {
-    type Output = Self;
-
-    #[inline(always)]
-    fn neg(self) -> Self {
-        Self {
-            y_plus_x: self.y_minus_x,
-            y_minus_x: self.y_plus_x,
-            xy2d: -self.xy2d,
-        }
     }
 }
 

@@ -185,9 +185,9 @@ mod tests {
             let mut full = x;
             full += &y;
             let mut difference = x;
-            difference += &-from_dalek(&[q])[0];
+            difference += &from_dalek(&[q])[0].negate_if(1.into());
             let mut zero = x;
-            zero += &-from_dalek(&[p])[0];
+            zero += &from_dalek(&[p])[0].negate_if(1.into());
             let ours = encode_doubles(&[x, sum, full, difference, zero, x.double(), Point::IDENTITY]);
             let doubled = |r: RistrettoPoint| PointBytes::from(r + r);
             let identity = PointBytes::IDENTITY;
