@@ -121,6 +121,10 @@ fn a_cut_log_loses_whole_blocks_only() {
             tips.push(step(&memory, &list));
             step(&disk, &list);
             lists.push(list);
+            if height == 2 {
+                // The first blocks are in files, which no cut takes back.
+                disk.store().compact().unwrap();
+            }
         }
     }
     let log = std::fs::read_dir(dir.path())
@@ -161,7 +165,8 @@ fn a_cut_log_loses_whole_blocks_only() {
             memory.log(Height(5), ONE, &index).unwrap()
         );
     }
-    assert!(heights.len() >= 4, "{heights:?}");
+    assert_eq!(heights.first(), Some(&2));
+    assert!(heights.len() >= 3, "{heights:?}");
 }
 
 #[test]

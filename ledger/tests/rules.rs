@@ -890,6 +890,49 @@ fn only_the_next_block_with_its_certificate_is_committed() {
 }
 
 #[test]
+fn what_was_checked_before_is_not_checked_again_but_only_for_its_chain() {
+    let ledger = ledger();
+    let chain = *ledger.chain_id();
+    let list = [
+        batch(&chain, ONE, 1, "2024-10", &three("2024-10")),
+        anchor(1, today(&ledger)).into(),
+    ];
+    let known = checked(&ledger, &list);
+    let block = propose(&ledger, &list).executed.block().clone();
+    let asked = std::cell::Cell::new(0);
+    let find = |hash: &zkbureau_ledger::TxHash| {
+        asked.set(asked.get() + 1);
+        known.iter().find(|c| c.hash() == *hash).cloned()
+    };
+    let with = ledger.execute_with(&block, &find).unwrap();
+    assert_eq!(asked.get(), 2);
+    assert_eq!(with.hash(), ledger.execute(&block).unwrap().hash());
+    // A cache that gives the wrong transaction is not believed.
+    let wrong = |_: &zkbureau_ledger::TxHash| Some(known[0].clone());
+    assert_eq!(
+        ledger.execute_with(&block, &wrong).unwrap().hash(),
+        with.hash()
+    );
+    // What passed the rules of another chain has passed nothing here.
+    let mut genesis = genesis(2);
+    genesis.name = "Another".into();
+    let other = Ledger::open(MemoryStore::new(), &genesis).unwrap();
+    let time = TimeMs(START + 1000);
+    let proposal = other.propose(ONE, time, known.clone()).unwrap();
+    assert_eq!(proposal.dropped.len(), 2);
+    assert!(
+        proposal
+            .dropped
+            .iter()
+            .all(|(_, e)| *e == TxError::OtherChain)
+    );
+    assert!(matches!(
+        other.check_stateful(&known[0], time),
+        Err(LedgerError::Transaction(TxError::OtherChain))
+    ));
+}
+
+#[test]
 fn old_versions_stay_readable_and_are_then_pruned() {
     let mut genesis = genesis(1);
     genesis.policies.answer_blocks = 4;

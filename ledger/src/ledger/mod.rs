@@ -219,6 +219,9 @@ impl<S: Store> Ledger<S> {
     /// # Errors
     /// [`LedgerError::Transaction`] says what is wrong with it.
     pub fn check_stateful(&self, checked: &Arc<Checked>, now: TimeMs) -> Result<(), LedgerError> {
+        if checked.chain() != self.chain_id() {
+            return Err(LedgerError::Transaction(TxError::OtherChain));
+        }
         let state = self.tip_state();
         let time = now.max(TimeMs(state.tip.time_ms.0 + 1));
         let plan = [checked.clone()];
@@ -245,8 +248,14 @@ impl<S: Store> Ledger<S> {
         let parent = parent_of(&state);
         let height = parent.height.next();
         machine::check_time(&parent, time_ms).map_err(|kind| BlockError { height, kind })?;
+        let (candidates, foreign): (Vec<_>, Vec<_>) = candidates
+            .into_iter()
+            .partition(|checked| checked.chain() == self.chain_id());
+        let mut dropped: Vec<_> = foreign
+            .iter()
+            .map(|checked| (checked.hash(), TxError::OtherChain))
+            .collect();
         let mut plan = Plan::of_candidates(&self.context, height, candidates);
-        let mut dropped = Vec::new();
         let mut deferred = std::mem::take(&mut plan.left);
         // Leaving out a transaction changes the state that later ones meet, but never makes one
         // invalid that was applied: what was refused changed nothing.
@@ -345,7 +354,10 @@ impl<S: Store> Ledger<S> {
     ) -> Result<Vec<Arc<Checked>>, machine::BlockErrorKind> {
         let found: Vec<Option<Arc<Checked>>> = hashes
             .iter()
-            .map(|hash| known(hash).filter(|checked| checked.hash() == *hash))
+            .map(|hash| {
+                known(hash)
+                    .filter(|checked| checked.hash() == *hash && checked.chain() == self.chain_id())
+            })
             .collect();
         let missing = block
             .transactions

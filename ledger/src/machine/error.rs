@@ -39,6 +39,9 @@ pub enum TxError {
         /// Position of the first item that is not.
         item: usize,
     },
+    /// It was checked by the rules of another chain.
+    #[error("it was checked for another chain")]
+    OtherChain,
     /// There is no such agency.
     #[error("there is no {0}")]
     UnknownAgency(AgencyId),

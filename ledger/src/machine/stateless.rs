@@ -11,7 +11,7 @@ use zkbureau_circuits::range_batch::{self, Statement};
 
 use super::context::Context;
 use super::error::TxError;
-use crate::ids::TxHash;
+use crate::ids::{ChainId, TxHash};
 use crate::transaction::{
     AuditRequest, MAX_AUDIT_ATTRIBUTES, PublishBatch, Transaction, body_hash,
 };
@@ -19,6 +19,8 @@ use crate::transaction::{
 /// A transaction that passed every check that needs no state. Only [`check_stateless`] makes one.
 #[derive(Debug)]
 pub struct Checked {
+    /// The chain whose rules it passed.
+    chain: ChainId,
     transaction: Transaction,
     hash: TxHash,
     size: usize,
@@ -50,6 +52,10 @@ impl Checked {
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    pub(crate) fn chain(&self) -> &ChainId {
+        &self.chain
     }
 
     pub(crate) fn points(&self) -> &[EntryPoints] {
@@ -97,6 +103,7 @@ fn check_one(context: &Context, transaction: Transaction) -> Result<Checked, TxE
         }
     };
     Ok(Checked {
+        chain: *context.chain(),
         hash: transaction.hash(),
         size: bytes.len(),
         transaction,

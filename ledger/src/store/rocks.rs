@@ -10,9 +10,9 @@ use rocksdb::{
 use super::{ChangeSet, Store, StoreError, Table};
 
 /// Blocks read from disk that stay in memory.
-const CACHE_BYTES: usize = 128 << 20;
-/// Writes gathered in memory per table before they go to a file.
-const WRITE_BUFFER_BYTES: usize = 32 << 20;
+const CACHE_BYTES: usize = 64 << 20;
+/// Writes gathered in memory, over all tables, before they go to files.
+const WRITE_BUFFER_BYTES: usize = 64 << 20;
 /// Size of a block in a file: larger blocks share more of their keys' prefixes.
 const BLOCK_BYTES: usize = 8 << 10;
 /// Bits per key of the filters that keep misses off the disk.
@@ -43,6 +43,10 @@ impl RocksStore {
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         options.set_keep_log_file_num(LOG_FILES);
+        options.set_db_write_buffer_size(WRITE_BUFFER_BYTES);
+        // All tables go to files together. Otherwise a log whose tail is lost could leave one table
+        // ahead of another, and a block would be half there.
+        options.set_atomic_flush(true);
         // A tail of the log that was cut off by a crash is dropped; a damaged middle is an error.
         options.set_wal_recovery_mode(rocksdb::DBRecoveryMode::TolerateCorruptedTailRecords);
         let cache = Cache::new_lru_cache(CACHE_BYTES);
@@ -109,7 +113,7 @@ fn table_options(table: Table, cache: &Cache) -> Options {
     }
     let mut options = Options::default();
     options.set_block_based_table_factory(&blocks);
-    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES / 2);
     // Digests and points do not compress.
     options.set_compression_type(DBCompressionType::None);
     options
