@@ -14,8 +14,8 @@ use zkbureau_ledger::document::audit::{
 };
 use zkbureau_ledger::document::sealed::Sealed;
 use zkbureau_ledger::ids::Height;
-use zkbureau_ledger::{AuditState, Store};
 use zkbureau_ledger::transaction::AuditRequest;
+use zkbureau_ledger::{AuditState, Store};
 
 use super::{Agency, AgencyError, AnswerError, Refusal};
 use crate::vault::KeptAudit;
@@ -32,7 +32,11 @@ impl<S: Store> Agency<S> {
     ) -> Result<Vec<u8>, AnswerError> {
         let ask = AuditAsk::from_bytes(body).map_err(|e| AnswerError::malformed("body", &e))?;
         let state = self.check_auditor(&ask).inspect_err(|refusal| {
-            tracing::info!(agency = self.id().0, reason = refusal.code(), "audit refused");
+            tracing::info!(
+                agency = self.id().0,
+                reason = refusal.code(),
+                "audit refused"
+            );
         })?;
         let answer = self
             .audit_answer(&ask.audit, &state)
@@ -112,8 +116,8 @@ impl<S: Store> Agency<S> {
             positions.sort_unstable();
             let opening = openings.opening(class);
             let wrong = |_| AgencyError::Contradiction("a column's opening is not the column's");
-            let totals = totals(&self.key, class, column.leaves, opening, &positions)
-                .map_err(wrong)?;
+            let totals =
+                totals(&self.key, class, column.leaves, opening, &positions).map_err(wrong)?;
             let statement = ColumnStatement {
                 context: audit_context(self.chain(), id, self.id(), height),
                 key: &self.key,

@@ -1,8 +1,8 @@
 //! What every committed block means for the vault.
 
+use zkbureau_ledger::Store;
 use zkbureau_ledger::block::Block;
 use zkbureau_ledger::ids::Height;
-use zkbureau_ledger::Store;
 use zkbureau_ledger::transaction::Transaction;
 
 use super::{Agency, AgencyError};

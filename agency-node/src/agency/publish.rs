@@ -20,10 +20,8 @@ use zkbureau_circuits::encoding::{Digest32, Document};
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::period::Period;
 use zkbureau_ledger::ids::{ChainId, Height, HolderTag};
+use zkbureau_ledger::transaction::{BatchBody, BatchEntry, PublishBatch, Transaction, body_hash};
 use zkbureau_ledger::{LedgerError, Store};
-use zkbureau_ledger::transaction::{
-    BatchBody, BatchEntry, PublishBatch, Transaction, body_hash,
-};
 use zkbureau_prover::{
     KnownSubject, PreparedBatch, PublicEntry, PublishedView, Subjects, Tradeline,
 };

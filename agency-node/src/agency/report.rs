@@ -4,9 +4,9 @@
 //! agency. No consent and no budget: it is the person's own data.
 
 use zkbureau_circuits::schema::Class;
+use zkbureau_ledger::Store;
 use zkbureau_ledger::document::ask::AgencyAsk;
 use zkbureau_ledger::document::report::{AgencyReport, EntryOpening};
-use zkbureau_ledger::Store;
 
 use super::{Agency, AgencyError, AnswerError, Refusal};
 

@@ -17,11 +17,11 @@
 use zkbureau_circuits::encoding::{Digest32, hash_parts};
 use zkbureau_circuits::fact::Query;
 use zkbureau_ledger::AnchorConsent;
+use zkbureau_ledger::Store;
 use zkbureau_ledger::block::Header;
 use zkbureau_ledger::document::ask::{AgencyAsk, FactsAsk};
 use zkbureau_ledger::document::consent::AgencyScope;
 use zkbureau_ledger::ids::{Height, TimeMs};
-use zkbureau_ledger::Store;
 use zkbureau_ledger::transaction::Inquiry;
 
 use super::{Agency, AnswerError, Refusal};

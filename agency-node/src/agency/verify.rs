@@ -155,7 +155,9 @@ impl<S: Store> Agency<S> {
             .for_subjects(CHUNK, |subjects| -> Result<(), AgencyError> {
                 let checked = subjects
                     .par_iter()
-                    .map(|(handle, subject)| self.check_subject(handle, subject.as_ref(), at, &column))
+                    .map(|(handle, subject)| {
+                        self.check_subject(handle, subject.as_ref(), at, &column)
+                    })
                     .collect::<Result<Vec<_>, _>>()?;
                 let mut entries = Vec::new();
                 for person in checked {
@@ -191,7 +193,8 @@ impl<S: Store> Agency<S> {
             flows: RistrettoPoint::default(),
         };
         let Some(subject) = subject.filter(|s| self.vault.handle(&s.subject) == *handle) else {
-            out.found.push(difference(DifferenceKind::Subject, None, None));
+            out.found
+                .push(difference(DifferenceKind::Subject, None, None));
             return Ok(out);
         };
         let index = subject.index;
@@ -315,12 +318,10 @@ impl<S: Store> Agency<S> {
             Err(VaultError::Damaged(_)) => None,
             Err(error) => return Err(error.into()),
         };
-        for ((class, on_ledger), (point, sum)) in [
-            (Class::Stock, column.stocks),
-            (Class::Flow, column.flows),
-        ]
-        .into_iter()
-        .zip(points.into_iter().zip(sums))
+        for ((class, on_ledger), (point, sum)) in
+            [(Class::Stock, column.stocks), (Class::Flow, column.flows)]
+                .into_iter()
+                .zip(points.into_iter().zip(sums))
         {
             if PointBytes::from(point) != on_ledger {
                 check.note(difference(DifferenceKind::ColumnSum, None, None));
@@ -365,10 +366,12 @@ impl Sum {
 
     fn is(&self, opening: &Opening) -> bool {
         self.blinding == *opening.blinding()
-            && self
-                .x
+            && self.x.iter().eq(opening
+                .encoded()
                 .iter()
-                .eq(opening.encoded().iter().map(|x| u128::from(*x)).collect::<Vec<_>>().iter())
+                .map(|x| u128::from(*x))
+                .collect::<Vec<_>>()
+                .iter())
     }
 }
 

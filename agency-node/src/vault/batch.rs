@@ -208,10 +208,20 @@ impl Vault {
         let mut undo = Vec::with_capacity(parts.len());
         for part in parts {
             if let Some(subject) = &part.subject {
-                self.put_sealed(&mut batch, family::SUBJECTS, part.handle.as_bytes(), subject);
+                self.put_sealed(
+                    &mut batch,
+                    family::SUBJECTS,
+                    part.handle.as_bytes(),
+                    subject,
+                );
                 next.subjects += 1;
             }
-            self.put_sealed(&mut batch, family::HEADS, part.handle.as_bytes(), &part.head);
+            self.put_sealed(
+                &mut batch,
+                family::HEADS,
+                part.handle.as_bytes(),
+                &part.head,
+            );
             self.put_sealed(&mut batch, family::ENTRIES, &part.entry.0, &part.entry.1);
             let (key, tradelines) = &part.tradelines;
             self.put_sealed(&mut batch, family::TRADELINES, key, tradelines);
@@ -372,7 +382,12 @@ impl Vault {
             }
             next.entries -= 1;
         }
-        for family in [family::COLUMNS, family::UNDO, family::OUTBOX, family::BATCHES] {
+        for family in [
+            family::COLUMNS,
+            family::UNDO,
+            family::OUTBOX,
+            family::BATCHES,
+        ] {
             self.delete(&mut batch, family, &key);
         }
         next.prepared = number - 1;

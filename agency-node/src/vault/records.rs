@@ -19,7 +19,9 @@ use super::cipher::mac;
 use super::error::VaultError;
 
 /// Where a person's values stand in the vault: a keyed hash of the identifier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
+)]
 pub struct Handle(pub(super) [u8; 32]);
 
 impl Handle {

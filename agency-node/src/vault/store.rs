@@ -85,7 +85,10 @@ impl Vault {
         keys: &AgencyKeys,
     ) -> Result<Self, VaultError> {
         let db = open_database(path, true)?;
-        if db.get_cf(handle(&db, family::HEADER), HEADER_KEY)?.is_some() {
+        if db
+            .get_cf(handle(&db, family::HEADER), HEADER_KEY)?
+            .is_some()
+        {
             return Err(VaultError::Exists(path.to_owned()));
         }
         restrict(path)?;
@@ -189,7 +192,10 @@ impl Vault {
     /// Where a person's values stand.
     #[must_use]
     pub fn handle(&self, subject: &SubjectId) -> Handle {
-        Handle(self.cipher.handle(family::SUBJECTS, &[&subject.canonical()]))
+        Handle(
+            self.cipher
+                .handle(family::SUBJECTS, &[&subject.canonical()]),
+        )
     }
 
     /// A person by handle.

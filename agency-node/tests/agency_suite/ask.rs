@@ -5,7 +5,7 @@ use rand_core::{OsRng, RngCore};
 use zkbureau_agency_node::agency::{AnswerError, Refusal, ask_context};
 use zkbureau_circuits::directory::{SubjectCommitment, SubjectId, SubjectSecret};
 use zkbureau_circuits::encoding::Document;
-use zkbureau_circuits::fact::{FactText, FactTemplate, Fact, HitPolicy};
+use zkbureau_circuits::fact::{Fact, FactTemplate, FactText, HitPolicy};
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::document::ask::{
     ASK_SEAL, AgencyAsk, AskBody, FactsAsk, Identity, REPLY_SEAL,
@@ -13,14 +13,10 @@ use zkbureau_ledger::document::ask::{
 use zkbureau_ledger::document::consent::{Consent, ConsentFields, Field};
 use zkbureau_ledger::document::enrolment::{EnrolmentCertificate, EnrolmentRequest};
 use zkbureau_ledger::document::evidence::AgencyAnswer;
-use zkbureau_ledger::document::request::{
-    FactRequest, InquiryType, RequestParties, RequestTerms,
-};
+use zkbureau_ledger::document::request::{FactRequest, InquiryType, RequestParties, RequestTerms};
 use zkbureau_ledger::document::sealed::{Sealed, SealingSecretKey};
 use zkbureau_ledger::ids::{ChainId, Day};
-use zkbureau_ledger::{
-    AnchorConsent, Height, Inquiry, IssuerId, RevokeConsent, SecretKey, TimeMs,
-};
+use zkbureau_ledger::{AnchorConsent, Height, Inquiry, IssuerId, RevokeConsent, SecretKey, TimeMs};
 
 use super::world::{START, World, period, schema};
 
@@ -42,14 +38,8 @@ impl Wallet {
     pub fn until(world: &World, subject: &SubjectId, expiry: Day) -> Self {
         let key = SecretKey::random(&mut OsRng);
         let salt = SubjectSecret::random(&mut OsRng);
-        let request = EnrolmentRequest::new(
-            chain(world),
-            subject.clone(),
-            salt.clone(),
-            &key,
-        );
-        let certificate =
-            EnrolmentCertificate::issue(&request, IssuerId(1), expiry, &world.issuer);
+        let request = EnrolmentRequest::new(chain(world), subject.clone(), salt.clone(), &key);
+        let certificate = EnrolmentCertificate::issue(&request, IssuerId(1), expiry, &world.issuer);
         Self {
             subject: subject.clone(),
             salt,
@@ -296,7 +286,9 @@ pub fn send(
         key,
     );
     let sealed = seal(world, agency, &ask);
-    let reply = world.agency(agency).answer(&sealed.to_bytes(), &mut OsRng)?;
+    let reply = world
+        .agency(agency)
+        .answer(&sealed.to_bytes(), &mut OsRng)?;
     Ok(Sealed::from_bytes(&reply)
         .unwrap()
         .open_padded(&reply_secret, REPLY_SEAL, &ask.digest())

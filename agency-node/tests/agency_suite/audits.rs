@@ -46,8 +46,16 @@ fn verified(world: &World, answer: &AuditAnswer, at: Height) -> Vec<i128> {
         let statement = ColumnStatement {
             context: audit_context(&chain(world), &answer.audit, AgencyId(1), at),
             key: &key,
-            class: if part.flows { Class::Flow } else { Class::Stock },
-            column: if part.flows { column.flows } else { column.stocks },
+            class: if part.flows {
+                Class::Flow
+            } else {
+                Class::Stock
+            },
+            column: if part.flows {
+                column.flows
+            } else {
+                column.stocks
+            },
             leaves: column.leaves,
             totals: &part.totals,
         };
@@ -93,7 +101,9 @@ fn an_audit_of_a_block_that_was_missed_is_caught_up() {
         .header
         .height;
     // Nobody told the agency. More data come, then a block it hears of.
-    world.import(1, "2024-04", &crowd(9, "2024-04"), &[], false).unwrap();
+    world
+        .import(1, "2024-04", &crowd(9, "2024-04"), &[], false)
+        .unwrap();
     let world = world.restart();
     world.block(Vec::new());
     let answer = fetch(&world, request.id(), &world.auditor).unwrap();

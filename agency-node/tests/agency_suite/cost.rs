@@ -45,6 +45,9 @@ fn an_answer_with_three_totals_is_cheap() {
         .collect();
     times.sort_unstable();
     let median = times[times.len() / 2];
-    println!("answer with three totals: median {median:?}, fastest {:?}", times[0]);
+    println!(
+        "answer with three totals: median {median:?}, fastest {:?}",
+        times[0]
+    );
     assert!(median < LIMIT, "{median:?}");
 }

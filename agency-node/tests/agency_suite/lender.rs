@@ -30,7 +30,11 @@ pub fn verdicts(asking: &Asking<'_>, answers: &[AgencyAnswer]) -> Vec<Verdict> {
     let columns = roots.columns(&columns).unwrap();
     let consortium = ledger.registry_proof(at, &RegistryKey::Consortium).unwrap();
     let consortium = roots.consortium(&consortium).unwrap();
-    let query = asking.request.terms.check(&chain(world), &schema()).unwrap();
+    let query = asking
+        .request
+        .terms
+        .check(&chain(world), &schema())
+        .unwrap();
     let input = vrf_input(chain(world).as_bytes(), &asking.wallet.subject);
 
     let leaves: Vec<_> = answers
@@ -40,7 +44,9 @@ pub fn verdicts(asking: &Asking<'_>, answers: &[AgencyAnswer]) -> Vec<Verdict> {
             let key = consortium.agency(evidence.agency).unwrap().vrf_key;
             let directory = &evidence.directory[0];
             let index = key.verify(&input, &directory.vrf).unwrap();
-            roots.leaf(evidence.agency, &index, &directory.leaf).unwrap()
+            roots
+                .leaf(evidence.agency, &index, &directory.leaf)
+                .unwrap()
         })
         .collect();
     let views: Vec<_> = answers
@@ -139,7 +145,10 @@ fn people_with_one_record_or_none_are_answered_too() {
     people(&world);
     for (name, holders) in [("bob", 1), ("eve", 0)] {
         let wallet = Wallet::new(&world, &person(name));
-        let plan = Plan::new(&world, &["total(balance) <= 0", "total(payments, 2m) <= 10"]);
+        let plan = Plan::new(
+            &world,
+            &["total(balance) <= 0", "total(payments, 2m) <= 10"],
+        );
         let asking = Asking::new(&world, &wallet, &plan);
         let answers = ask_all(&asking);
         let found = answers
@@ -157,7 +166,10 @@ fn answers_speak_about_the_inquiry_s_height() {
     world.publish(1, AS_OF_BEFORE, &row("a", "ANN", AS_OF_BEFORE, 100, 0, 1));
     world.publish(1, "2024-03", &row("a", "ANN", "2024-03", 200, 0, 2));
     let wallet = Wallet::new(&world, &person("ann"));
-    let plan = Plan::new(&world, &["total(balance) == 200", "total(payments, 2m) == 3"]);
+    let plan = Plan::new(
+        &world,
+        &["total(balance) == 200", "total(payments, 2m) == 3"],
+    );
     let asking = Asking::new(&world, &wallet, &plan);
     // A newer report and a correction of an older month come after the inquiry.
     world.publish(1, "2024-04", &row("a", "ANN", "2024-04", 999, 9, 9));
@@ -170,7 +182,11 @@ fn answers_speak_about_the_inquiry_s_height() {
     // The correction's increment counts in the month it happened, the newer stock stays.
     let plan = Plan::new(
         &world,
-        &["total(balance) == 999", "total(balance, 2024-02) == 150", "total(payments, 2m) == 6"],
+        &[
+            "total(balance) == 999",
+            "total(balance, 2024-02) == 150",
+            "total(payments, 2m) == 6",
+        ],
     );
     let asking = Asking::new(&world, &wallet, &plan);
     let answers = ask_all(&asking);

@@ -16,8 +16,9 @@ fn on_ledger(world: &World) -> (u64, u64) {
 
 fn stopped(result: Result<impl std::fmt::Debug, ImportError>) -> PublishError {
     match result.expect_err("must stop") {
-        ImportError::Publish(PipelineError::Sink { error, .. })
-        | ImportError::Reconcile(error) => error,
+        ImportError::Publish(PipelineError::Sink { error, .. }) | ImportError::Reconcile(error) => {
+            error
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -28,14 +29,20 @@ fn the_same_file_again_changes_nothing() {
     let rows = crowd(20, MONTH);
     let first = world.import(1, MONTH, &rows, &[], false).unwrap();
     let summary = first.summary.unwrap();
-    assert_eq!((summary.batches, summary.records, summary.new_subjects), (3, 20, 20));
+    assert_eq!(
+        (summary.batches, summary.records, summary.new_subjects),
+        (3, 20, 20)
+    );
     world.is_clean(1);
     let again = world.import(1, MONTH, &rows, &[], false).unwrap();
     assert_eq!((again.report.records, again.report.unchanged), (0, 20));
     assert!(again.summary.is_none());
     assert_eq!(on_ledger(&world), (3, 20));
     let status = world.agency(1).status();
-    assert_eq!((status.subjects, status.entries, status.pending), (20, 20, 0));
+    assert_eq!(
+        (status.subjects, status.entries, status.pending),
+        (20, 20, 0)
+    );
 }
 
 #[test]
@@ -44,13 +51,22 @@ fn a_crash_between_vault_and_submit_loses_nothing() {
     let rows = crowd(20, MONTH);
     // The second batch is durable, then the process is gone.
     let error = stopped(world.import(1, MONTH, &rows, &[Fate::Final, Fate::LostBefore], false));
-    assert!(matches!(error, PublishError::Unavailable { number: 2, .. }), "{error}");
+    assert!(
+        matches!(error, PublishError::Unavailable { number: 2, .. }),
+        "{error}"
+    );
     let world = world.restart();
     assert_eq!(world.agency(1).status().pending, 1);
     assert_eq!(on_ledger(&world), (1, 8));
     let line = Line::new(&world.chain, &[]);
     let done = world.agency(1).reconcile(&line).unwrap();
-    assert_eq!(done, Reconciled { marked_final: 0, resubmitted: 1 });
+    assert_eq!(
+        done,
+        Reconciled {
+            marked_final: 0,
+            resubmitted: 1
+        }
+    );
     assert_eq!(on_ledger(&world), (2, 16));
     // The file again imports exactly the rest.
     let rest = world.import(1, MONTH, &rows, &[], false).unwrap();
@@ -64,12 +80,21 @@ fn a_crash_after_the_block_doubles_nothing() {
     let world = World::new(1);
     let rows = crowd(20, MONTH);
     let error = stopped(world.import(1, MONTH, &rows, &[Fate::LostAfter], false));
-    assert!(matches!(error, PublishError::Unavailable { number: 1, .. }), "{error}");
+    assert!(
+        matches!(error, PublishError::Unavailable { number: 1, .. }),
+        "{error}"
+    );
     assert_eq!(on_ledger(&world), (1, 8));
     let world = world.restart();
     // The import itself reconciles first.
     let rest = world.import(1, MONTH, &rows, &[], false).unwrap();
-    assert_eq!(rest.reconciled, Reconciled { marked_final: 1, resubmitted: 0 });
+    assert_eq!(
+        rest.reconciled,
+        Reconciled {
+            marked_final: 1,
+            resubmitted: 0
+        }
+    );
     assert_eq!((rest.report.records, rest.report.unchanged), (12, 8));
     assert_eq!(on_ledger(&world), (3, 20));
     world.is_clean(1);
@@ -81,12 +106,24 @@ fn a_refused_batch_leaves_the_vault_as_it_was() {
     world.publish(1, "2024-02", &crowd(5, "2024-02"));
     let before = world.agency(1).status();
     let mut rows = crowd(8, MONTH);
-    rows += &crowd(20, MONTH).lines().skip(8).map(|l| format!("{l}\n")).collect::<String>();
+    rows += &crowd(20, MONTH)
+        .lines()
+        .skip(8)
+        .map(|l| format!("{l}\n"))
+        .collect::<String>();
     let error = stopped(world.import(1, MONTH, &rows, &[Fate::Refused], false));
-    assert!(matches!(error, PublishError::Refused { number: 2, .. }), "{error}");
+    assert!(
+        matches!(error, PublishError::Refused { number: 2, .. }),
+        "{error}"
+    );
     let after = world.agency(1).status();
     assert_eq!(
-        (before.subjects, before.entries, before.prepared, after.pending),
+        (
+            before.subjects,
+            before.entries,
+            before.prepared,
+            after.pending
+        ),
         (after.subjects, after.entries, after.prepared, 0)
     );
     world.is_clean(1);
@@ -125,7 +162,13 @@ fn a_ledger_that_lost_its_end_gets_the_same_batches_again() {
         .agency(1)
         .reconcile(&Line::new(&world.chain, &[]))
         .unwrap();
-    assert_eq!(done, Reconciled { marked_final: 0, resubmitted: 2 });
+    assert_eq!(
+        done,
+        Reconciled {
+            marked_final: 0,
+            resubmitted: 2
+        }
+    );
     assert_eq!(hashes(&world), before, "the same bytes");
     let again = world.import(1, MONTH, &rows, &[], false).unwrap();
     assert_eq!(again.report.unchanged, 20);
@@ -160,7 +203,16 @@ fn an_old_copy_of_the_vault_does_not_publish() {
     let agency = zkbureau_agency_node::agency::Agency::open(world.open_vault(1), ledger);
     world.agencies.push(agency.unwrap());
     let error = stopped(world.import(1, "2024-04", &crowd(5, "2024-04"), &[], false));
-    assert!(matches!(error, PublishError::VaultBehind { ledger: 2, vault: 1 }), "{error}");
+    assert!(
+        matches!(
+            error,
+            PublishError::VaultBehind {
+                ledger: 2,
+                vault: 1
+            }
+        ),
+        "{error}"
+    );
     assert_eq!(on_ledger(&world), (2, 10));
 }
 
@@ -189,7 +241,10 @@ fn two_copies_that_published_are_told_apart() {
     std::fs::rename(world.dir.path().join("first"), &path).unwrap();
     open(&mut world);
     let error = stopped(world.import(1, MONTH, &rows, &[], false));
-    assert!(matches!(error, PublishError::Diverged { number: 1 }), "{error}");
+    assert!(
+        matches!(error, PublishError::Diverged { number: 1 }),
+        "{error}"
+    );
 }
 
 #[test]

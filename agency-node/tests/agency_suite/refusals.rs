@@ -7,7 +7,9 @@ use zkbureau_circuits::encoding::Document;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::document::ask::AskBody;
 use zkbureau_ledger::document::consent::{ConsentError, Field};
-use zkbureau_ledger::document::enrolment::{CertificateError, EnrolmentCertificate, EnrolmentRequest};
+use zkbureau_ledger::document::enrolment::{
+    CertificateError, EnrolmentCertificate, EnrolmentRequest,
+};
 use zkbureau_ledger::document::sealed::SealingSecretKey;
 use zkbureau_ledger::genesis::Policies;
 use zkbureau_ledger::{Height, IssuerId, SecretKey, TimeMs};
@@ -63,11 +65,17 @@ fn certificates() {
 
     let mut forged = identity.clone();
     forged.certificate.signature.0[0] ^= 1;
-    assert_eq!(ask(forged), Refusal::Certificate(CertificateError::Signature));
+    assert_eq!(
+        ask(forged),
+        Refusal::Certificate(CertificateError::Signature)
+    );
 
     let mut longer = identity.clone();
     longer.certificate.expiry.0 += 1;
-    assert_eq!(ask(longer), Refusal::Certificate(CertificateError::Signature));
+    assert_eq!(
+        ask(longer),
+        Refusal::Certificate(CertificateError::Signature)
+    );
 
     let request = EnrolmentRequest::new(
         chain(&case.world),
@@ -76,9 +84,16 @@ fn certificates() {
         &case.wallet.key,
     );
     let mut by_itself = identity.clone();
-    by_itself.certificate =
-        EnrolmentCertificate::issue(&request, IssuerId(1), identity.certificate.expiry, &case.wallet.key);
-    assert_eq!(ask(by_itself), Refusal::Certificate(CertificateError::Signature));
+    by_itself.certificate = EnrolmentCertificate::issue(
+        &request,
+        IssuerId(1),
+        identity.certificate.expiry,
+        &case.wallet.key,
+    );
+    assert_eq!(
+        ask(by_itself),
+        Refusal::Certificate(CertificateError::Signature)
+    );
 
     let mut somebody_else = identity.clone();
     somebody_else.subject = person("bob");
@@ -89,7 +104,10 @@ fn certificates() {
     assert_eq!(ask(other_salt), Refusal::Subject);
 
     let stranger = SecretKey::random(&mut OsRng);
-    assert_eq!(refusal(asking.ask_as(1, identity, &stranger)), Refusal::Signature);
+    assert_eq!(
+        refusal(asking.ask_as(1, identity, &stranger)),
+        Refusal::Signature
+    );
 
     // The wallet of another person cannot use this person's consent.
     let other = Wallet::new(&case.world, &person("bob"));
@@ -105,7 +123,11 @@ fn an_expired_certificate() {
     let case = Case::new();
     let today = TimeMs(START).day();
     let wallet = Wallet::until(&case.world, &person("ann"), today);
-    assert!(Asking::new(&case.world, &wallet, &case.plan()).ask(1).is_ok());
+    assert!(
+        Asking::new(&case.world, &wallet, &case.plan())
+            .ask(1)
+            .is_ok()
+    );
     case.world.chain.wait_ms(DAY_MS);
     let refusal = Asking::new(&case.world, &wallet, &case.plan()).refusal(1);
     assert_eq!(refusal.code(), "certificate-expired");
@@ -149,9 +171,15 @@ fn consents() {
     let code = |spoil: &dyn Fn(&mut Plan)| case.refusal_with(spoil).code();
     assert_eq!(code(&|p| p.consent_from = START + DAY_MS), "consent-time");
     assert_eq!(code(&|p| p.consent_until = START + 1), "consent-time");
-    assert_eq!(code(&|p| p.consent_agencies = vec![AgencyId(2)]), "consent-agency");
+    assert_eq!(
+        code(&|p| p.consent_agencies = vec![AgencyId(2)]),
+        "consent-agency"
+    );
     let more = vec![AgencyId(1), AgencyId(2)];
-    assert_eq!(code(&|p| p.consent_agencies.clone_from(&more)), "consent-agency");
+    assert_eq!(
+        code(&|p| p.consent_agencies.clone_from(&more)),
+        "consent-agency"
+    );
     let other_fact = |p: &mut Plan| p.templates = vec!["total(balance) <= 499".into()];
     assert_eq!(code(&other_fact), "consent-scope");
     let window = |p: &mut Plan| {
@@ -182,7 +210,10 @@ fn a_tampered_consent_is_not_the_anchored_one() {
             codes.insert(asking.refusal(1).code());
         }
     }
-    assert!(codes.contains("anchor-commitment") && codes.contains("consent-signature"), "{codes:?}");
+    assert!(
+        codes.contains("anchor-commitment") && codes.contains("consent-signature"),
+        "{codes:?}"
+    );
 }
 
 #[test]
@@ -329,7 +360,10 @@ fn budget() {
     assert_eq!(refusal(ask(&case.wallet, bounds(0, 1))), Refusal::Budget);
     // ... and many forms.
     for round in 0..3 {
-        assert!(ask(&case.wallet, forms(round * 16, 16)).is_ok(), "round {round}");
+        assert!(
+            ask(&case.wallet, forms(round * 16, 16)).is_ok(),
+            "round {round}"
+        );
     }
     assert!(ask(&case.wallet, forms(48, 4)).is_ok());
     assert_eq!(refusal(ask(&case.wallet, forms(60, 1))), Refusal::Budget);
@@ -344,11 +378,18 @@ fn bodies_that_are_no_asks() {
     let agency = case.world.agency(1);
     let answer = |body: &[u8]| agency.answer(body, &mut OsRng).expect_err("malformed");
     for body in [&[][..], &[1; 10], &[9; 200]] {
-        assert!(matches!(answer(body), AnswerError::Malformed { field: "body", .. }));
+        assert!(matches!(
+            answer(body),
+            AnswerError::Malformed { field: "body", .. }
+        ));
     }
     assert!(matches!(
         answer(&vec![1; 1 << 20]),
-        AnswerError::Malformed { field: "body", limit: Some(131_125), .. }
+        AnswerError::Malformed {
+            field: "body",
+            limit: Some(131_125),
+            ..
+        }
     ));
     let asking = case.asking();
     let ask = zkbureau_ledger::document::ask::AgencyAsk::new(
@@ -365,8 +406,14 @@ fn bodies_that_are_no_asks() {
     for i in (0..bytes.len()).step_by(31) {
         let mut changed = bytes.clone();
         changed[i] ^= 0x80;
-        assert!(matches!(answer(&changed), AnswerError::Malformed { .. }), "byte {i}");
-        assert!(matches!(answer(&bytes[..i]), AnswerError::Malformed { .. }), "cut at {i}");
+        assert!(
+            matches!(answer(&changed), AnswerError::Malformed { .. }),
+            "byte {i}"
+        );
+        assert!(
+            matches!(answer(&bytes[..i]), AnswerError::Malformed { .. }),
+            "cut at {i}"
+        );
     }
 }
 
@@ -374,7 +421,16 @@ fn bodies_that_are_no_asks() {
 fn old_report_asks() {
     let case = Case::new();
     let identity = case.wallet.identity();
-    assert!(send(&case.world, 1, identity.clone(), AskBody::Report, &case.wallet.key).is_ok());
+    assert!(
+        send(
+            &case.world,
+            1,
+            identity.clone(),
+            AskBody::Report,
+            &case.wallet.key
+        )
+        .is_ok()
+    );
     let old = zkbureau_ledger::document::ask::AgencyAsk::new(
         chain(&case.world),
         AgencyId(1),

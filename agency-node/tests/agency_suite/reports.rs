@@ -16,7 +16,14 @@ use super::world::{World, person, schema};
 
 fn report(world: &World, agency: u32, name: &str) -> AgencyReport {
     let wallet = Wallet::new(world, &person(name));
-    let reply = send(world, agency, wallet.identity(), AskBody::Report, &wallet.key).unwrap();
+    let reply = send(
+        world,
+        agency,
+        wallet.identity(),
+        AskBody::Report,
+        &wallet.key,
+    )
+    .unwrap();
     AgencyReport::from_bytes(&reply).unwrap()
 }
 

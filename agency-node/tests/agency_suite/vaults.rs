@@ -29,11 +29,17 @@ fn a_vault_opens_with_its_passphrase_only() {
     assert_eq!(vault.keys().validator().public(), keys.validator().public());
     assert_eq!(vault.keys().vrf().public(), keys.vrf().public());
     assert_eq!(vault.keys().sealing().public(), keys.sealing().public());
-    assert!(matches!(open(&right), Err(VaultError::InUse(_))), "held by this process");
+    assert!(
+        matches!(open(&right), Err(VaultError::InUse(_))),
+        "held by this process"
+    );
     drop(vault);
     let wrong = VaultKey::passphrase("correct horsf").unwrap();
     assert!(matches!(open(&wrong), Err(VaultError::WrongKey)));
-    assert!(matches!(open(&vault_key()), Err(VaultError::WrongKeyKind(_))));
+    assert!(matches!(
+        open(&vault_key()),
+        Err(VaultError::WrongKeyKind(_))
+    ));
     assert!(matches!(
         Vault::open(&path, &right, &ChainId([2; 32]), agency),
         Err(VaultError::OtherChain { .. })
@@ -52,7 +58,10 @@ fn a_vault_opens_with_its_key_file_only() {
     let open = |key: &VaultKey| Vault::open(&world.vault_path(1), key, &chain, AgencyId(1));
     let mut other = KEY.to_owned();
     other.replace_range(..2, "ff");
-    assert!(matches!(open(&VaultKey::from_hex(&other).unwrap()), Err(VaultError::WrongKey)));
+    assert!(matches!(
+        open(&VaultKey::from_hex(&other).unwrap()),
+        Err(VaultError::WrongKey)
+    ));
     let phrase = VaultKey::passphrase("x").unwrap();
     assert!(matches!(open(&phrase), Err(VaultError::WrongKeyKind(_))));
     let file = world.dir.path().join("vault.key");
@@ -78,7 +87,11 @@ fn another_agency_s_ledger_keys_are_noticed() {
 }
 
 /// Changes the first value of a family with `change`, checks the vault, and puts the value back.
-fn damage(world: &World, family: &str, change: impl Fn(&mut Vec<u8>)) -> Result<VaultCheck, String> {
+fn damage(
+    world: &World,
+    family: &str,
+    change: impl Fn(&mut Vec<u8>),
+) -> Result<VaultCheck, String> {
     let path = world.vault_path(1);
     let key = edit(&path, family, None, &change);
     let vault = Vault::open(
@@ -108,7 +121,11 @@ fn edit(
     let db = DB::open_cf(&options, path, families).unwrap();
     let cf = db.cf_handle(family).unwrap();
     let key = key.unwrap_or_else(|| {
-        let (key, _) = db.iterator_cf(cf, IteratorMode::Start).next().unwrap().unwrap();
+        let (key, _) = db
+            .iterator_cf(cf, IteratorMode::Start)
+            .next()
+            .unwrap()
+            .unwrap();
         key.to_vec()
     });
     let before = db.get_cf(cf, &key).unwrap().unwrap();
@@ -153,7 +170,10 @@ fn changed_values_are_found_and_named() {
     assert!(error.contains("format"), "{error}");
     let clean = damage(&world, "entries", |_| {}).unwrap();
     assert!(clean.is_clean(), "everything was put back: {clean:?}");
-    assert_eq!((clean.subjects, clean.entries, clean.commitments), (20, 40, 80));
+    assert_eq!(
+        (clean.subjects, clean.entries, clean.commitments),
+        (20, 40, 80)
+    );
 }
 
 #[test]
@@ -167,7 +187,9 @@ fn nothing_readable_is_on_disk() {
         let contents = std::fs::read(entry.unwrap().path()).unwrap();
         bytes += contents.len();
         for secret in ["SUBJECTXYZ", "ACCOUNT77", "person"] {
-            let found = contents.windows(secret.len()).any(|w| w == secret.as_bytes());
+            let found = contents
+                .windows(secret.len())
+                .any(|w| w == secret.as_bytes());
             assert!(!found, "{secret}");
         }
     }

@@ -389,7 +389,14 @@ fn vault_path(dir: &Path, id: u32) -> PathBuf {
 }
 
 /// One row.
-pub fn row(account: &str, subject: &str, period: &str, balance: i64, pay: i64, payment: i64) -> String {
+pub fn row(
+    account: &str,
+    subject: &str,
+    period: &str,
+    balance: i64,
+    pay: i64,
+    payment: i64,
+) -> String {
     format!("{account},{subject},{period},{balance},{pay},{payment}\n")
 }
 
