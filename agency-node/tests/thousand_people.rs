@@ -456,7 +456,7 @@ fn check_variety(answered: &[Outcome]) {
         let [holds, fails, short] = kinds[&kind];
         match kind {
             Kind::TooFarBack => assert!(short >= 150, "{kind:?}: {short}"),
-            Kind::Overpaid => assert!(holds >= 10 && fails >= 10, "{kind:?}: {holds}, {fails}"),
+            Kind::Overpaid => assert!(holds >= 20 && fails >= 20, "{kind:?}: {holds}, {fails}"),
             _ => assert!(holds >= 75 && fails >= 75, "{kind:?}: {holds}, {fails}"),
         }
     }
