@@ -57,7 +57,7 @@ const MONTHS: [i32; 6] = [
 const ASKED: usize = 1000;
 /// Of those asked, enrolled by the command; the others by the same key without a process each.
 const BY_COMMAND: usize = 10;
-const SEED: u64 = 2005_09;
+const SEED: u64 = 200_509;
 /// Wallets at work at once.
 const THREADS: usize = 4;
 /// What a wallet's passphrase costs here: the least that is allowed.
