@@ -116,6 +116,10 @@ fn side(terms: &[(u64, &Term)], constant: i128, fact: &Fact, as_of: Period, unit
         .collect();
     if terms.is_empty() || constant > 0 {
         let unit = if fact.terms().len() > 1 { "" } else { unit };
+        let unit = match (constant, unit.strip_suffix('s')) {
+            (1, Some(one)) => one,
+            _ => unit,
+        };
         let constant = amount(constant);
         words.push(if unit.is_empty() {
             constant
@@ -278,7 +282,7 @@ mod tests {
             ),
             (
                 "each(arrears) <= 1",
-                "At every agency asked that holds a record, arrears is at most 1 months.",
+                "At every agency asked that holds a record, arrears is at most 1 month.",
             ),
             (
                 "total(balance, 2005-07) == 0",

@@ -87,7 +87,7 @@ pub enum BorrowerError {
     #[error("no consent: the one for this lender ({0}) was revoked")]
     Revoked(String),
     /// All uses are taken.
-    #[error("no consent: all {uses} uses of {id} are taken")]
+    #[error("no consent: {id} is used up ({uses} of {uses})")]
     UsedUp {
         /// Identifier of the consent.
         id: String,

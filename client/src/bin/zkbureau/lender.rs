@@ -176,6 +176,9 @@ fn explain(chain: &Chain, request: &FactRequest, verified: &Verification, now: T
         .map(|a| {
             let what = match (a.answered, a.holds_record, a.stocks_period) {
                 (false, ..) => "did not answer".to_owned(),
+                _ if a.published < Some(verified.as_of) => {
+                    format!("has not published all of {} yet", verified.as_of)
+                }
                 (_, Some(true), Some(period)) => format!("holds a record, latest {period}"),
                 _ => "no record".to_owned(),
             };

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use rand_core::OsRng;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
+use zkbureau_circuits::fact::Verdict;
 use zkbureau_client::borrower::{
     self, AnchorOnLedger, AnswerOptions, ConsentOptions, Failure, Review, find_consent,
     show_consent_id,
@@ -406,6 +407,8 @@ fn answer(
             .title("Missing agencies (try the same command again within some minutes)")
             .list(rows);
     }
+    let complete = answered.missing.is_empty()
+        && !(answered.verdicts.iter()).any(|v| matches!(v, Verdict::Unavailable { .. }));
     let verdicts: Vec<Value> = (answered.facts.iter().zip(&answered.verdicts))
         .map(|(fact, verdict)| {
             let mut value = json!(verdict);
@@ -419,7 +422,7 @@ fn answer(
     Ok(Output::new(
         "wallet-answer",
         // What the facts say is for the lender; a complete answer is a success.
-        if answered.missing.is_empty() { 0 } else { 30 },
+        if complete { 0 } else { 30 },
         json!({
             "request": hex::encode(answered.request),
             "file": out,
