@@ -207,11 +207,11 @@ impl<S: Store> Agency<S> {
                     let latest = self.latest(&handle, leaf)?;
                     self.opener.opening(&known, &latest, class)?
                 }
-                Records::Entry(i) => self.opener.opening(&known, &entry(*i as usize)?, class)?,
+                Records::Entry(i) => self.opener.opening(&known, &entry(*i)?, class)?,
                 Records::Entries(all) => {
                     let mut sum = Opening::zero(self.schema(), class);
                     for i in all {
-                        sum += &self.opener.opening(&known, &entry(*i as usize)?, class)?;
+                        sum += &self.opener.opening(&known, &entry(*i)?, class)?;
                     }
                     sum
                 }

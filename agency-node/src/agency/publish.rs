@@ -12,6 +12,8 @@
 //! The outbox holds the transaction's exact bytes, and its number makes the ledger accept it
 //! once, so submitting it again after a crash neither loses nor doubles it.
 
+use std::time::Instant;
+
 use rand_core::OsRng;
 use thiserror::Error;
 use zkbureau_circuits::commitment::SubjectSalt;
@@ -121,7 +123,8 @@ impl<S: Store> Agency<S> {
         submitter: &dyn Submitter,
     ) -> Result<(), PublishError> {
         failpoint!("before-vault");
-        let number = prepared.number;
+        let start = Instant::now();
+        let (number, records) = (prepared.number, prepared.entries.len());
         let body = batch_body(
             self.id(),
             number,
@@ -148,7 +151,17 @@ impl<S: Store> Agency<S> {
             },
         )?;
         failpoint!("vault-written");
-        self.submit(number, transaction, submitter)
+        let stored = start.elapsed();
+        self.submit(number, transaction, submitter)?;
+        tracing::debug!(
+            agency = self.id().0,
+            number,
+            records,
+            stored_us = stored.as_micros(),
+            submitted_us = (start.elapsed() - stored).as_micros(),
+            "batch published"
+        );
+        Ok(())
     }
 
     /// Submits the last batch of the vault. A refused batch is rolled back.

@@ -50,6 +50,10 @@ impl<S: Store> Agency<S> {
         let tip = self.ledger.tip().height;
         let on_ledger = self.ledger.column(tip, self.id())?.batches;
         let progress = self.vault.progress();
+        if progress.last_block > tip.0 {
+            // Blocks that the ledger has lost are looked at again when they are made again.
+            self.vault.seen_block(tip)?;
+        }
         if on_ledger > progress.prepared {
             return Err(PublishError::VaultBehind {
                 ledger: on_ledger,

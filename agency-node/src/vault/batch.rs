@@ -269,10 +269,10 @@ impl Vault {
             holder_tag: kept.known.holder_tag,
         };
         // A second salt for a person would make every entry under the first unopenable.
-        if let Some(known) = &known {
-            if borsh::to_vec(known).ok() != borsh::to_vec(&subject).ok() {
-                return Err(VaultError::Damaged(family::SUBJECTS));
-            }
+        if let Some(known) = &known
+            && borsh::to_vec(known).ok() != borsh::to_vec(&subject).ok()
+        {
+            return Err(VaultError::Damaged(family::SUBJECTS));
         }
         let entry = Entry {
             batch: new.number,

@@ -1,7 +1,9 @@
 //! Publishing, and every way in which it can be interrupted.
 
 use zkbureau_agency_node::agency::{ImportError, PublishError, Reconciled};
+use zkbureau_agency_node::vault::{KEPT_BATCHES, KEPT_BLOCKS};
 use zkbureau_circuits::ids::AgencyId;
+use zkbureau_ledger::genesis::Policies;
 use zkbureau_prover::PublishError as PipelineError;
 
 use super::world::{Fate, Line, World, crowd, row};
@@ -175,6 +177,105 @@ fn a_ledger_that_lost_its_end_gets_the_same_batches_again() {
     world.is_clean(1);
 }
 
+#[test]
+fn batches_that_are_refused_after_a_loss_are_rolled_back_together() {
+    let world = World::new(1);
+    let rows = crowd(20, MONTH);
+    world.publish(1, MONTH, &rows);
+    world.chain.lose_blocks(2);
+    let world = world.restart();
+    let refusing = Line::new(&world.chain, &[Fate::Refused]);
+    let error = world.agency(1).reconcile(&refusing).unwrap_err();
+    assert!(
+        matches!(error, PublishError::Refused { number: 2, .. }),
+        "{error}"
+    );
+    let status = world.agency(1).status();
+    assert_eq!(
+        (status.prepared, status.last_final, status.entries),
+        (1, 1, 8)
+    );
+    world.is_clean(1);
+    let rest = world.import(1, MONTH, &rows, &[], false).unwrap();
+    assert_eq!((rest.report.records, rest.report.unchanged), (12, 8));
+    assert_eq!(on_ledger(&world), (3, 20));
+    world.is_clean(1);
+}
+
+#[test]
+fn bytes_are_kept_while_the_ledger_may_lose_its_end() {
+    let world = World::new(1);
+    let batches = KEPT_BATCHES + 2;
+    for balance in 0..batches {
+        let row = row("a", "ANN", MONTH, i64::try_from(balance).unwrap(), 0, 10);
+        world.import(1, MONTH, &row, &[], balance > 0).unwrap();
+        world.tell_all();
+    }
+    let kept = |world: World| -> (World, Vec<bool>) {
+        let world = world.stop();
+        let vault = world.open_vault(1);
+        let kept = (1..=batches).map(|n| vault.outbox(n).unwrap().is_some());
+        let kept = kept.collect();
+        drop(vault);
+        (world.start(), kept)
+    };
+    let (world, all) = kept(world);
+    assert!(all.iter().all(|kept| *kept), "none is deep enough");
+    for _ in 0..KEPT_BLOCKS {
+        world.block(Vec::new());
+    }
+    let (world, all) = kept(world);
+    assert_eq!(all.iter().filter(|kept| !**kept).count(), 2);
+    assert!(!all[0] && !all[1]);
+    world.is_clean(1);
+    // A ledger that has lost no more than that gets its batches again ...
+    let blocks = world.chain.blocks.lock().unwrap().len();
+    world.chain.lose_blocks(blocks - 2);
+    let world = world.stop().start();
+    let line = Line::new(&world.chain, &[]);
+    let done = world.agency(1).reconcile(&line).unwrap();
+    assert_eq!(done.resubmitted, KEPT_BATCHES);
+    world.is_clean(1);
+    // ... and one that has lost everything does not.
+    let blocks = world.chain.blocks.lock().unwrap().len();
+    world.chain.lose_blocks(blocks);
+    let world = world.stop().start();
+    let line = Line::new(&world.chain, &[]);
+    let error = world.agency(1).reconcile(&line).unwrap_err();
+    assert!(
+        matches!(error, PublishError::OutboxGone { number: 1 }),
+        "{error}"
+    );
+    assert_eq!(*line.submitted.lock().unwrap(), 0);
+}
+
+#[test]
+fn thousands_of_records_are_stored_quickly() {
+    let world = World::with_policies(1, Policies::default());
+    let people = 8192;
+    let import = |month: &str| {
+        let rows = crowd(people, month);
+        let start = std::time::Instant::now();
+        let summary = world
+            .import(1, month, &rows, &[], false)
+            .unwrap()
+            .summary
+            .unwrap();
+        world.tell_all();
+        assert_eq!(summary.records, u64::from(people));
+        let proving = summary.timings.directory + summary.timings.commit + summary.timings.prove;
+        println!(
+            "{month}: {people} records in {:?}, proving {proving:?}",
+            start.elapsed()
+        );
+    };
+    import("2024-01");
+    import("2024-02");
+    let start = std::time::Instant::now();
+    world.is_clean(1);
+    println!("32,768 commitments recomputed in {:?}", start.elapsed());
+}
+
 fn hashes(world: &World) -> Vec<zkbureau_ledger::TxHash> {
     let blocks = world.chain.blocks.lock().unwrap();
     blocks
@@ -190,18 +291,12 @@ fn an_old_copy_of_the_vault_does_not_publish() {
     let world = world.stop();
     let (path, copy) = (world.vault_path(1), world.dir.path().join("copy"));
     copy_dir(&path, &copy);
-    let world = world.restart();
-    // `restart` starts as many agencies as were running, so open this one by hand.
-    let mut world = world;
-    let ledger = world.chain.ledger();
-    let agency = zkbureau_agency_node::agency::Agency::open(world.open_vault(1), ledger.clone());
-    world.agencies.push(agency.unwrap());
+    let world = world.start();
     world.publish(1, MONTH, &crowd(5, MONTH));
-    let mut world = world.stop();
+    let world = world.stop();
     std::fs::remove_dir_all(&path).unwrap();
     std::fs::rename(&copy, &path).unwrap();
-    let agency = zkbureau_agency_node::agency::Agency::open(world.open_vault(1), ledger);
-    world.agencies.push(agency.unwrap());
+    let world = world.start();
     let error = stopped(world.import(1, "2024-04", &crowd(5, "2024-04"), &[], false));
     assert!(
         matches!(
@@ -218,28 +313,23 @@ fn an_old_copy_of_the_vault_does_not_publish() {
 
 #[test]
 fn two_copies_that_published_are_told_apart() {
-    let world = World::new(1);
-    let mut world = world.stop();
+    let world = World::new(1).stop();
     let (path, copy) = (world.vault_path(1), world.dir.path().join("copy"));
+    let first = world.dir.path().join("first");
     copy_dir(&path, &copy);
-    let open = |world: &mut World| {
-        let ledger = world.chain.ledger();
-        let agency = zkbureau_agency_node::agency::Agency::open(world.open_vault(1), ledger);
-        world.agencies = vec![agency.unwrap()];
-    };
-    open(&mut world);
+    let world = world.start();
     let rows = crowd(5, MONTH);
     stopped(world.import(1, MONTH, &rows, &[Fate::LostBefore], false));
-    let mut world = world.stop();
+    let world = world.stop();
     // The copy publishes its own batch 1; then the first vault comes back with another.
-    std::fs::rename(&path, world.dir.path().join("first")).unwrap();
+    std::fs::rename(&path, &first).unwrap();
     std::fs::rename(&copy, &path).unwrap();
-    open(&mut world);
+    let world = world.start();
     world.publish(1, MONTH, &rows);
-    let mut world = world.stop();
+    let world = world.stop();
     std::fs::rename(&path, &copy).unwrap();
-    std::fs::rename(world.dir.path().join("first"), &path).unwrap();
-    open(&mut world);
+    std::fs::rename(&first, &path).unwrap();
+    let world = world.start();
     let error = stopped(world.import(1, MONTH, &rows, &[], false));
     assert!(
         matches!(error, PublishError::Diverged { number: 1 }),

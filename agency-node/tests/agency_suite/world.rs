@@ -290,9 +290,13 @@ impl World {
     }
 
     /// Stops all agencies and starts them again on their vaults.
-    pub fn restart(mut self) -> Self {
-        let count = self.agencies.len() as u32;
-        self.agencies.clear();
+    pub fn restart(self) -> Self {
+        self.stop().start()
+    }
+
+    /// Starts all agencies on their vaults.
+    pub fn start(mut self) -> Self {
+        let count = self.chain.genesis.agencies.len() as u32;
         self.agencies = (1..=count)
             .map(|id| Agency::open(self.open_vault(id), self.chain.ledger()).unwrap())
             .collect();
