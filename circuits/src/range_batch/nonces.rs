@@ -15,7 +15,9 @@ pub(super) struct OpeningsKey([u8; 64]);
 impl OpeningsKey {
     pub(super) fn new(witness: &Witness<'_>) -> Self {
         let mut hasher = Sha512::new();
-        let mut buffer = Vec::new();
+        // Never reallocated: freed memory could not be wiped.
+        let values = witness.records.first().map_or(0, |r| r.encoded().len());
+        let mut buffer = Vec::with_capacity(8 * values + 64);
         for (record, blindings) in witness.records.iter().zip(witness.blindings) {
             for x in record.encoded() {
                 buffer.extend_from_slice(&x.to_le_bytes());

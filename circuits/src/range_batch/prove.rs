@@ -64,8 +64,8 @@ pub fn prove<R: RngCore + CryptoRng>(
             Zeroizing::new(alphas.scalar()),
             Zeroizing::new(alphas.scalar()),
         );
-        let a1 = scalar_commitment(verifying, &to_scalar(&a1), &alpha1);
-        let a2 = scalar_commitment(verifying, &to_scalar(&a2), &alpha2);
+        let a1 = scalar_commitment(verifying, &Zeroizing::new(to_scalar(&a1)), &alpha1);
+        let a2 = scalar_commitment(verifying, &Zeroizing::new(to_scalar(&a2)), &alpha2);
         let challenge = absorb_round(&mut transcript, &a1, &a2);
         let tau = tau[r.len()];
         *beta += (challenge - tau) * *alpha1 + (challenge * challenge - tau) * *alpha2;
@@ -78,8 +78,11 @@ pub fn prove<R: RngCore + CryptoRng>(
     // Blindings of the folded commitments.
     let eq_rows = eq_scalars(&r);
     let eq_slots = eq_scalars(&sigma);
-    let delta: Scalar = deltas.iter().zip(&eq_rows).map(|(d, e)| d * e).sum();
+    let delta: Zeroizing<Scalar> =
+        Zeroizing::new(deltas.iter().zip(&eq_rows).map(|(d, e)| d * e).sum());
     let (omega_stocks, omega_flows) = fold_blindings(witness, &eq_rows, &eq_slots);
+    let omega_stocks = Zeroizing::new(omega_stocks);
+    let omega_flows = Zeroizing::new(omega_flows);
 
     // The quadratic Schnorr proof.
     let mut nonces = Nonces::new(&transcript, b"mask", &openings, rng);
@@ -108,9 +111,9 @@ pub fn prove<R: RngCore + CryptoRng>(
             .zip(&mask.t)
             .map(|(u, t)| ScalarBytes(e * u + t))
             .collect(),
-        theta: ScalarBytes(e * delta + mask.theta),
-        phi_stocks: ScalarBytes(e * omega_stocks + mask.phi_stocks),
-        phi_flows: ScalarBytes(e * omega_flows + mask.phi_flows),
+        theta: ScalarBytes(e * *delta + mask.theta),
+        phi_stocks: ScalarBytes(e * *omega_stocks + mask.phi_stocks),
+        phi_flows: ScalarBytes(e * *omega_flows + mask.phi_flows),
         kappa: ScalarBytes(e * (e * *beta + mask.kappa1) + mask.kappa0),
     })
 }
@@ -215,18 +218,18 @@ fn commit_mask(
         *e1 += yt * (u + u - Scalar::ONE);
         *e0 += yt * t;
     }
-    let image = linear_image(key, &mask.t, eq_slots);
+    let image = Zeroizing::new(linear_image(key, &mask.t, eq_slots));
     let class = |class, phi: &Scalar| -> PointBytes {
-        let (mut scalars, mut points) = (vec![*phi], vec![key.blinding]);
-        for (column, value) in key.columns.iter().zip(&image) {
+        let mut scalars = Zeroizing::new(Vec::with_capacity(1 + key.columns.len()));
+        scalars.push(*phi);
+        let mut points = vec![key.blinding];
+        for (column, value) in key.columns.iter().zip(image.iter()) {
             if column.class == class {
                 scalars.push(*value);
                 points.push(key.attributes[column.position]);
             }
         }
-        let point = RistrettoPoint::multiscalar_mul(&scalars, &points);
-        scalars.zeroize();
-        point.into()
+        RistrettoPoint::multiscalar_mul(scalars.iter(), &points).into()
     };
     let mut t = [proving.bit_bases.inner_product(&mask.t)];
     proving.blinding_base.add_products(&mut t, &[mask.theta]);

@@ -101,7 +101,7 @@ impl FixedBase {
 
     /// Adds `scalar·point` to every sum.
     pub(in super::super) fn add_products(&self, sums: &mut [Point], scalars: &[Scalar]) {
-        debug_assert_eq!(sums.len(), scalars.len());
+        assert_eq!(sums.len(), scalars.len());
         let digits: Zeroizing<Vec<_>> = Zeroizing::new(scalars.iter().map(digits).collect());
         for (k, table) in self.0.iter().enumerate() {
             for (sum, digits) in sums.iter_mut().zip(digits.iter()) {
@@ -124,7 +124,7 @@ impl FixedBases {
 
     /// `Σ_i scalars[i]·points[i]`, over as many points as there are scalars.
     pub(in super::super) fn inner_product(&self, scalars: &[Scalar]) -> Point {
-        debug_assert!(scalars.len() <= self.0.len());
+        assert!(scalars.len() <= self.0.len());
         let by_digit = self.0[..scalars.len()]
             .par_chunks(CHUNK)
             .zip(scalars.par_chunks(CHUNK))
@@ -132,8 +132,9 @@ impl FixedBases {
                 let mut sums = [Point::IDENTITY; DIGITS];
                 for (table, scalar) in tables.iter().zip(scalars) {
                     let mut digits = digits(scalar);
-                    for (sum, digit) in sums.iter_mut().zip(digits) {
-                        *sum += &table.select(digit);
+                    // By reference: a copy of the array could not be wiped.
+                    for (sum, digit) in sums.iter_mut().zip(&digits) {
+                        *sum += &table.select(*digit);
                     }
                     digits.zeroize();
                 }

@@ -36,7 +36,7 @@ pub(in super::super) fn msm(scalars: &[Scalar], points: &[Affine]) -> Point {
     })
 }
 
-/// Signed digits in `-2^(bits-1)..=2^(bits-1)`, window by window, least significant first.
+/// Signed digits in `-2^(bits-1)+1..=2^(bits-1)`, window by window, least significant first.
 fn digits(scalars: &[Scalar], bits: usize, windows: usize) -> Vec<i16> {
     let n = scalars.len();
     let mut digits = vec![0i16; n * windows];
@@ -127,6 +127,40 @@ mod tests {
                 RistrettoPoint::vartime_multiscalar_mul(&scalars[..count], &points[..count]);
             let ours = encode_doubles(&[msm(&scalars[..count], &affine[..count])]);
             assert_eq!(ours, vec![PointBytes::from(expected + expected)], "{count}");
+        }
+    }
+
+    #[test]
+    fn digits_of_every_width_recombine() {
+        let power = |n: usize| (0..n).fold(Scalar::ONE, |x, _| x + x);
+        for bits in 4..=15 {
+            let windows = BITS.div_ceil(bits);
+            // All digits at the largest value that is not carried, and one above.
+            let repeated = |digit: Scalar| {
+                (0..252 / bits).fold(Scalar::ZERO, |sum, w| sum + digit * power(w * bits))
+            };
+            let half = power(bits - 1);
+            let scalars = [
+                Scalar::ZERO,
+                Scalar::ONE,
+                -Scalar::ONE,
+                power(252),
+                power(252) - Scalar::ONE,
+                power(252) + Scalar::ONE,
+                power(128) - Scalar::ONE,
+                repeated(half),
+                repeated(half + Scalar::ONE),
+            ];
+            let digits = digits(&scalars, bits, windows);
+            for (i, scalar) in scalars.iter().enumerate() {
+                let sum = (0..windows).rev().fold(Scalar::ZERO, |sum, w| {
+                    let digit = digits[w * scalars.len() + i];
+                    let magnitude = Scalar::from(u64::from(digit.unsigned_abs()));
+                    let signed = if digit < 0 { -magnitude } else { magnitude };
+                    sum * power(bits) + signed
+                });
+                assert_eq!(sum, *scalar, "{bits} bits, scalar {i}");
+            }
         }
     }
 

@@ -18,8 +18,8 @@ impl SubsetSums {
     /// byte `i / 8` belongs to point `i`. Table by table, so that one table serves all sums while it
     /// is in the cache.
     pub(in super::super) fn add_subsets(&self, sums: &mut [Point], bits: &[u8], stride: usize) {
-        debug_assert_eq!(bits.len(), sums.len() * stride);
-        debug_assert!(stride <= self.0.len());
+        assert_eq!(bits.len(), sums.len() * stride);
+        assert!(stride <= self.0.len());
         for (byte, table) in self.0.iter().enumerate().take(stride) {
             for (sum, bits) in sums.iter_mut().zip(bits.chunks_exact(stride)) {
                 *sum += &table[usize::from(bits[byte])];
