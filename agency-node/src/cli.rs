@@ -16,7 +16,7 @@ use zkbureau_circuits::period::Period;
 /// Exit codes: 0 done; 1 the answer is no (rejected rows, a vault that differs, an import that was
 /// refused); 2 the command could not be carried out as it was given.
 #[derive(Debug, Parser)]
-#[command(name = "agency-node", version, max_term_width = 100)]
+#[command(name = "agency-node", version)]
 pub struct Cli {
     /// Write log lines as JSON.
     #[arg(long, global = true)]

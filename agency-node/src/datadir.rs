@@ -117,8 +117,7 @@ impl DataDir {
     pub fn genesis(&self) -> Result<(Genesis, Vec<u8>)> {
         let path = self.genesis_file();
         let bytes = read_limited(&path, MAX_GENESIS_FILE)?;
-        let genesis =
-            Genesis::from_json(&bytes).map_err(|e| anyhow!("{}: {e}", path.display()))?;
+        let genesis = Genesis::from_json(&bytes).map_err(|e| anyhow!("{}: {e}", path.display()))?;
         Ok((genesis, bytes))
     }
 
@@ -249,7 +248,10 @@ mod tests {
         let data = DataDir::create(&dir.path().join("net")).expect("new");
         let lock = data.lock().expect("free");
         let refused = data.lock().expect_err("held").to_string();
-        assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
+        assert!(
+            refused.contains(&format!("pid {}", std::process::id())),
+            "{refused}"
+        );
         drop(lock);
         data.lock().expect("free again");
         // The lock file makes the directory non-empty.
@@ -279,7 +281,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("p");
         fs::write(&path, "correct horse\r\nsecond line\n").expect("written");
-        assert_eq!(read_passphrase(&path).expect("readable").as_str(), "correct horse");
+        assert_eq!(
+            read_passphrase(&path).expect("readable").as_str(),
+            "correct horse"
+        );
         fs::write(&path, "\nx").expect("written");
         assert!(passphrase_key(&path).is_err(), "an empty passphrase");
     }

@@ -1,6 +1,9 @@
 //! The HTTP API of a real node: what a light client can verify of it, and what it says to requests
 //! that make no sense. No bad request changes the state root or a vault.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
 
 mod support;
 
@@ -97,7 +100,9 @@ impl World {
         assert_eq!(answer.status, 202, "{}", answer.json());
         let hash = answer.json()["hash"].as_str().unwrap().to_owned();
         assert_eq!(hash, transaction.hash().to_string());
-        let end = self.get(&format!("{TRANSACTIONS}/{hash}?wait_ms=10000")).json();
+        let end = self
+            .get(&format!("{TRANSACTIONS}/{hash}?wait_ms=10000"))
+            .json();
         assert_eq!(end["status"], "final", "{end}");
         Height(end["height"].as_u64().unwrap())
     }
@@ -119,7 +124,10 @@ impl World {
     fn proof(&self, height: Height, what: &str) -> RegistryProof {
         let answer = self.get(&format!("/v1/proofs/{height}/{what}"));
         assert_eq!(answer.status, 200, "{what}");
-        assert_eq!(answer.header("content-type"), Some("application/octet-stream"));
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/octet-stream")
+        );
         RegistryProof::from_bytes(&answer.body).unwrap()
     }
 }
@@ -175,7 +183,10 @@ fn a_light_client_verifies_what_it_is_given() {
     assert_eq!(status["agencies"][1]["leaves"], 0);
     // A batch that is final is not taken twice.
     let hash = Transaction::from(world.batch.clone()).hash();
-    let answer = world.post(TRANSACTIONS, &Transaction::from(world.batch.clone()).to_bytes());
+    let answer = world.post(
+        TRANSACTIONS,
+        &Transaction::from(world.batch.clone()).to_bytes(),
+    );
     assert_eq!(answer.status, 202);
     let standing = world.get(&format!("{TRANSACTIONS}/{hash}")).json();
     assert_eq!(standing["status"], "final");
@@ -217,7 +228,9 @@ fn the_life_of_an_anchor() {
 
     let before = world.state();
     let refused = |transaction: Transaction, field: &str, part: &str| {
-        let problem = world.post(TRANSACTIONS, &transaction.to_bytes()).problem(422);
+        let problem = world
+            .post(TRANSACTIONS, &transaction.to_bytes())
+            .problem(422);
         assert_eq!(problem["field"], field, "{problem}");
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains(part), "{problem}");
@@ -226,12 +239,21 @@ fn the_life_of_an_anchor() {
     let inquiry = |id, key| Inquiry::sign(&chain, id, [6; 32], key).into();
     refused(inquiry(first.id(), &use_key), "anchor", "is consumed");
     refused(inquiry(second.id(), &use_key), "anchor", "is revoked");
-    refused(inquiry(AnchorId([9; 32]), &use_key), "anchor", "there is no anchor");
-    refused(anchor(2, 3).into(), "anchor", "exists");
+    refused(
+        inquiry(AnchorId([9; 32]), &use_key),
+        "anchor",
+        "there is no anchor",
+    );
+    // The same bytes again are the same transaction, final where it was.
+    assert_eq!(world.submit(first), anchored);
     let third = anchor(3, 3);
     world.submit(third);
     let root = world.latest().header.state_root;
-    refused(inquiry(third.id(), &revocation_key), "signature", "does not verify");
+    refused(
+        inquiry(third.id(), &revocation_key),
+        "signature",
+        "does not verify",
+    );
     let limit = world.genesis.policies.max_anchor_days;
     let problem = refused(anchor(4, 100_000).into(), "expiry", "allowed");
     assert_eq!(problem["limit"], today.0 + limit);
@@ -257,7 +279,10 @@ fn invalid_batches_are_named_and_change_nothing() {
         let problem = world.post(TRANSACTIONS, &bytes).problem(422);
         assert_eq!(problem["field"], field, "{problem}");
         assert_eq!(problem["limit"], limit, "{problem}");
-        assert!(problem["detail"].as_str().unwrap().contains(part), "{problem}");
+        assert!(
+            problem["detail"].as_str().unwrap().contains(part),
+            "{problem}"
+        );
     };
     let mut forged = world.batch.clone();
     forged.signature.0[3] ^= 1;
@@ -333,11 +358,17 @@ fn bodies_that_cannot_be_read() {
     }
     let mut longer = good.clone();
     longer.push(0);
-    assert_eq!(world.post(TRANSACTIONS, &longer).problem(400)["field"], "body");
+    assert_eq!(
+        world.post(TRANSACTIONS, &longer).problem(400)["field"],
+        "body"
+    );
     let mut version = good.clone();
     version[0] = 9;
     let problem = world.post(TRANSACTIONS, &version).problem(400);
-    assert!(problem["detail"].as_str().unwrap().contains("version 9"), "{problem}");
+    assert!(
+        problem["detail"].as_str().unwrap().contains("version 9"),
+        "{problem}"
+    );
 
     // Too long: as declared, and as sent without a declaration.
     let limit = Transaction::MAX_BYTES;
@@ -346,7 +377,10 @@ fn bodies_that_cannot_be_read() {
         limit + 1
     );
     let problem = raw(&world.node.url, head.as_bytes(), &[]).problem(413);
-    assert_eq!((&problem["field"], &problem["limit"]), (&"body".into(), &limit.into()));
+    assert_eq!(
+        (&problem["field"], &problem["limit"]),
+        (&"body".into(), &limit.into())
+    );
     let chunk = vec![1; 1 << 20];
     let mut chunks = Vec::new();
     for _ in 0..=limit >> 20 {
@@ -363,7 +397,10 @@ fn bodies_that_cannot_be_read() {
     // A small kind has a small limit, which shows after the body is read.
     let mut inquiry = vec![0; 4_000];
     (inquiry[0], inquiry[1]) = (1, 3);
-    assert_eq!(world.post(TRANSACTIONS, &inquiry).problem(413)["limit"], 256);
+    assert_eq!(
+        world.post(TRANSACTIONS, &inquiry).problem(413)["limit"],
+        256
+    );
 
     let json = [("content-type", "application/json")];
     let answer = request(&world.node.url, "POST", TRANSACTIONS, &json, b"{}");
@@ -371,11 +408,18 @@ fn bodies_that_cannot_be_read() {
     // A body that ends early: the client goes away.
     let address = world.node.url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "POST {TRANSACTIONS} HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\nabc").unwrap();
+    write!(
+        stream,
+        "POST {TRANSACTIONS} HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\nabc"
+    )
+    .unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     let mut said = String::new();
     let _ = stream.read_to_string(&mut said);
-    assert!(!said.contains("202"), "{said}");
+    assert!(
+        said.is_empty() || said.starts_with("HTTP/1.1 400 "),
+        "{said}"
+    );
 
     assert_eq!(world.state(), before);
     world.net.verify();
@@ -390,7 +434,10 @@ fn routes_that_do_not_exist_and_parameters_that_make_no_sense() {
     world.get("/").problem(404);
     let answer = request(&world.node.url, "DELETE", "/v1/status", &[], &[]);
     assert_eq!(answer.problem(405)["field"], "method");
-    assert!(answer.header("allow").is_some_and(|a| a.contains("GET")), "{answer:?}");
+    assert!(
+        answer.header("allow").is_some_and(|a| a.contains("GET")),
+        "{answer:?}"
+    );
 
     let tip = world.latest().header.height;
     for (path, status, field) in [
@@ -432,8 +479,14 @@ fn asks_that_nobody_may_make() {
     let world = World::new();
     let before = world.state();
     let asks = "/v1/agencies/1/asks";
-    assert_eq!(world.post("/v1/agencies/7/asks", &[1]).problem(404)["field"], "agency");
-    assert_eq!(world.post("/v1/agencies/x/asks", &[1]).problem(400)["field"], "agency");
+    assert_eq!(
+        world.post("/v1/agencies/7/asks", &[1]).problem(404)["field"],
+        "agency"
+    );
+    assert_eq!(
+        world.post("/v1/agencies/x/asks", &[1]).problem(400)["field"],
+        "agency"
+    );
     for body in [&[][..], &[1], &[1; 100]] {
         let problem = world.post(asks, body).problem(400);
         assert!(problem["field"].is_string(), "{problem}");

@@ -1,7 +1,10 @@
 //! Real nodes that die at bad moments. Afterwards: the node starts, the same file is imported
 //! again, and leaves, records and totals are exactly those of plain arithmetic on the file; every
 //! commitment of the vaults is recomputed and stands on the ledger.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
 
 mod support;
 
@@ -14,10 +17,11 @@ use support::{Net, Node, assert_success};
 use zkbureau_agency_node::vault::{Vault, VaultKey};
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::schema::Class;
-use zkbureau_ledger::Genesis;
+use zkbureau_ledger::{Genesis, Ledger, RocksStore};
 
 /// People in a file of three periods: three batches.
 const PEOPLE: u64 = 150;
+const AGENCY: AgencyId = AgencyId(1);
 /// The last period of the files.
 const PERIOD: &str = "2024-03";
 
@@ -28,14 +32,30 @@ fn net_with_file(seed: u64) -> (Net, PathBuf, Expected) {
     (net, file, expected)
 }
 
+fn genesis(net: &Net) -> Genesis {
+    let genesis = std::fs::read(net.data().join("genesis.json")).unwrap();
+    Genesis::from_json(&genesis).unwrap()
+}
+
+/// The vault of a stopped node.
+fn open_vault(net: &Net) -> Vault {
+    let key = VaultKey::from_key_file(&net.data().join("vault.key")).unwrap();
+    let path = net.data().join("agency-1").join("vault");
+    Vault::open(&path, &key, &genesis(net).chain_id(), AGENCY).unwrap()
+}
+
+/// What the ledger of a stopped node has.
+fn batches_on_ledger(net: &Net) -> u64 {
+    let store = RocksStore::open(net.data().join("ledger")).unwrap();
+    let ledger = Ledger::open(store, &genesis(net)).unwrap();
+    let column = ledger.column(ledger.tip().height, AGENCY).unwrap();
+    column.batches
+}
+
 /// Sums over the agency's records, read from the vault's openings of its columns.
 fn totals(net: &Net) -> Expected {
-    let genesis = std::fs::read(net.data().join("genesis.json")).unwrap();
-    let genesis = Genesis::from_json(&genesis).unwrap();
-    let key = VaultKey::from_key_file(&net.data().join("vault.key")).unwrap();
-    let agency = AgencyId(1);
-    let path = net.data().join("agency-1").join("vault");
-    let vault = Vault::open(&path, &key, &genesis.chain_id(), agency).unwrap();
+    let genesis = genesis(net);
+    let vault = open_vault(net);
     let progress = vault.progress();
     let column = vault.column(progress.prepared).unwrap().unwrap();
     let schema = &genesis.schema;
@@ -75,10 +95,7 @@ fn recover(net: &Net, file: &Path, expected: &Expected) {
 
 /// Imports at a node with an armed failpoint: both the node and the command end.
 fn import_and_die(net: &Net, node: Node, file: &Path) {
-    let output = net
-        .import_command(1, file, PERIOD, &[])
-        .output()
-        .unwrap();
+    let output = net.import_command(1, file, PERIOD, &[]).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "the import cannot succeed");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("node stopped before it was done"), "{said}");
@@ -118,7 +135,9 @@ fn death_at_every_failpoint() {
 #[test]
 fn death_again_while_recovering() {
     let (net, file, expected) = net_with_file(3);
-    let node = net.start_failing("vault-written:2").expect("nothing to do yet");
+    let node = net
+        .start_failing("vault-written:2")
+        .expect("nothing to do yet");
     import_and_die(&net, node, &file);
     // The next start submits the batch again, and dies before and after its block.
     for failpoint in ["before-block-write", "after-block-write"] {
@@ -157,6 +176,9 @@ fn the_ledger_loses_the_end_of_its_log() {
         net.import(1, &file, PERIOD);
         node.kill();
         assert!(net.cut_log("ledger", cut) > 0);
+        let left = batches_on_ledger(&net);
+        assert!(left < 3, "nothing was lost");
+        eprintln!("{left} batches left");
         recover(&net, &file, &expected);
     }
 }
@@ -167,9 +189,16 @@ fn a_vault_loses_the_end_of_its_log() {
     for cut in [1, 30, 700, 5_000] {
         eprintln!("cut {cut}");
         let (net, file, expected) = net_with_file(6);
-        let node = net.start_failing("vault-written:2").expect("nothing to do yet");
+        let node = net
+            .start_failing("vault-written:2")
+            .expect("nothing to do yet");
         import_and_die(&net, node, &file);
         assert!(net.cut_log("agency-1/vault", cut) > 0);
+        assert_eq!(
+            open_vault(&net).progress().prepared,
+            1,
+            "the second is lost"
+        );
         recover(&net, &file, &expected);
     }
 }
@@ -189,7 +218,9 @@ fn ledger_and_vault_both_lose_a_few_bytes() {
 fn a_vault_that_lost_what_is_published_is_noticed() {
     let (net, file, _) = net_with_file(8);
     // The ledger has the third batch, the vault has it at the end of its log.
-    let node = net.start_failing("after-block-write:4").expect("nothing to do yet");
+    let node = net
+        .start_failing("after-block-write:4")
+        .expect("nothing to do yet");
     import_and_die(&net, node, &file);
     net.cut_log("agency-1/vault", 2_000);
     let (status, log) = net.start_with(&[], None).err().expect("refused");

@@ -1,5 +1,8 @@
 //! Starting and stopping real nodes, and what the commands say to people.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
 
 mod support;
 
@@ -82,7 +85,10 @@ fn secrets_are_readable_by_their_owner_only() {
     let net = Net::new(1);
     let node = net.start();
     for name in ["", "vault.key", "issuer.key", "auditor.key", "admin.sock"] {
-        let mode = fs::metadata(net.data().join(name)).unwrap().permissions().mode();
+        let mode = fs::metadata(net.data().join(name))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
     }
     node.kill();
@@ -118,14 +124,17 @@ fn a_passphrase_instead_of_a_key_file() {
     assert!(line.contains("--passphrase-file"), "{line}");
     let wrong = net.write("wrong", "correct horse\n");
     let line = error_line(&verify(&[with, wrong.as_os_str()]), 2);
-    assert!(line.contains("does not open with this passphrase"), "{line}");
+    assert!(
+        line.contains("does not open with this passphrase"),
+        "{line}"
+    );
 }
 
 #[test]
 fn rejects_name_line_field_and_limit_and_nothing_is_published() {
     let net = Net::new(1);
     let text = format!(
-        "{}A1,P1,2024-01,100,0,10\nA2,P2,2024-01,1000001,0,10\nA3,P3,2024-01,5,25,10\nA4,P4,2024-01,x,0,-1\n",
+        "{}A1,P1,2024-01,100,0,10\nA2,P2,2024-01,1000001,0,10\nA3,P3,2024-01,5,25,10\nA4,P4,2024-01,x,0,10\nA5,P5,2024-01,1,0,-1\n",
         people::HEADER
     );
     let file = net.write("bad.csv", &text);
@@ -146,10 +155,10 @@ fn rejects_name_line_field_and_limit_and_nothing_is_published() {
     let stdout = String::from_utf8(output.stdout).unwrap();
     for part in [
         "line 3, balance: is outside -100000..=1000000",
-        "line 4, pay: is outside 0..=24",
+        "line 4, pay (arrears): is outside 0..=24",
         "line 5, balance: is not an integer",
-        "line 5, payment: is outside 0..=1000000",
-        "4 rows, 1 record accepted, 3 rows rejected, 3 records withheld",
+        "line 6, payment: is outside 0..=1000000",
+        "5 rows, 1 record accepted, 4 rows rejected, 4 records withheld",
     ] {
         assert!(stdout.contains(part), "{part:?} is not in:\n{stdout}");
     }

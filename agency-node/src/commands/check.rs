@@ -25,7 +25,11 @@ pub fn run(args: &Check) -> Outcome {
         .map_err(|e| anyhow!("{}: {e}", args.map.display()))?;
     let name = args.file.display();
     let file = File::open(&args.file).with_context(|| name.to_string())?;
-    let size = file.metadata().ok().filter(|m| m.is_file()).map(|m| m.len());
+    let size = file
+        .metadata()
+        .ok()
+        .filter(|m| m.is_file())
+        .map(|m| m.len());
     let import = Import {
         schema: &schema,
         mapping: &mapping,

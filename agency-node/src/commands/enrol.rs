@@ -22,8 +22,7 @@ pub fn run(args: &Enrol) -> Outcome {
     let name = args.request.display();
     // Base64 is a third longer, and text may stand around it.
     let bytes = read_limited(&args.request, 2 * EnrolmentRequest::MAX_BYTES + (64 << 10))?;
-    let request: EnrolmentRequest =
-        armour::decode(&bytes).map_err(|e| anyhow!("{name}: {e}"))?;
+    let request: EnrolmentRequest = armour::decode(&bytes).map_err(|e| anyhow!("{name}: {e}"))?;
     if request.chain != genesis.chain_id() {
         return Err(anyhow!("{name}: the request is for another chain").into());
     }

@@ -36,8 +36,7 @@ struct Reject {
 /// Sends the file to the node and prints what became of it.
 pub fn run(args: &Import) -> Outcome {
     let data = DataDir::open(&args.data)?;
-    let file = std::path::absolute(&args.file)
-        .with_context(|| args.file.display().to_string())?;
+    let file = std::path::absolute(&args.file).with_context(|| args.file.display().to_string())?;
     let request = Request::Import(ImportRequest {
         agency: args.agency,
         file,
@@ -92,6 +91,12 @@ fn print(result: &ImportResult, report: &Report, held_back: bool) {
     );
     if let Some(published) = published {
         print_figures(published);
+        if let Some(cpu_s) = result.cpu_s {
+            println!(
+                "  processor  {cpu_s:.2} s for everything, vault and ledger included; {:.2} µs a value",
+                cpu_s * 1e6 / published.values()
+            );
+        }
     }
     if held_back {
         println!("nothing was published: mend the file, or publish the rest with --allow-rejects");
@@ -127,12 +132,14 @@ fn print_rejects(report: &Report) {
     }
     let more = report.reject_count.saturating_sub(SHOWN_REJECTS as u64);
     if more > 0 {
-        println!("… and {} more; `agency-node check` lists them", text::count(more));
+        println!(
+            "… and {} more; `agency-node check` lists them",
+            text::count(more)
+        );
     }
 }
 
 /// Reads the text of a mapping.
 pub fn read_map(path: &std::path::Path) -> anyhow::Result<String> {
-    String::from_utf8(read_limited(path, MAX_MAP_FILE)?)
-        .with_context(|| path.display().to_string())
+    String::from_utf8(read_limited(path, MAX_MAP_FILE)?).with_context(|| path.display().to_string())
 }

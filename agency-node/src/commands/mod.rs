@@ -60,7 +60,10 @@ fn answer(yes: bool) -> ExitCode {
 
 /// Runs a command.
 pub fn run(cli: Cli) -> Outcome {
-    logging::start(cli.log_json, matches!(cli.command, Command::Devnet(Devnet::Start(_))));
+    logging::start(
+        cli.log_json,
+        matches!(cli.command, Command::Devnet(Devnet::Start(_))),
+    );
     match cli.command {
         Command::Devnet(Devnet::Init(args)) => init::run(&args),
         Command::Devnet(Devnet::Start(args)) => start::run(&args),

@@ -195,11 +195,7 @@ fn status(node: &Node) -> Result<Value, Failure> {
     Ok(value)
 }
 
-fn verify(
-    node: &Node,
-    only: Option<AgencyId>,
-    reporter: &Reporter<'_>,
-) -> Result<Value, Failure> {
+fn verify(node: &Node, only: Option<AgencyId>, reporter: &Reporter<'_>) -> Result<Value, Failure> {
     if let Some(agency) = only
         && !node.agencies.contains_key(&agency)
     {
@@ -210,7 +206,10 @@ fn verify(
         .importing
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
-    verify_all(&node.agencies, only, &|progress| reporter.progress(progress)).map_err(Into::into)
+    verify_all(&node.agencies, only, &|progress| {
+        reporter.progress(progress)
+    })
+    .map_err(Into::into)
 }
 
 /// Checks vaults against the ledger; the same for a running and a stopped node.

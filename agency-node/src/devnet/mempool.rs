@@ -77,13 +77,7 @@ impl<T: Clone> Mempool<T> {
     }
 
     /// Adds a transaction. One that waits already is not added twice.
-    pub fn insert(
-        &mut self,
-        hash: TxHash,
-        bytes: usize,
-        bulk: bool,
-        item: T,
-    ) -> Result<(), Full> {
+    pub fn insert(&mut self, hash: TxHash, bytes: usize, bulk: bool, item: T) -> Result<(), Full> {
         if self.numbers.contains_key(&hash) {
             return Ok(());
         }

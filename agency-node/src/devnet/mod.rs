@@ -110,6 +110,14 @@ pub fn run(settings: &Settings<'_>) -> Result<()> {
         .first()
         .map_or(proposer, |seat| seat.agency);
     let node = Arc::new(Node::new(ledger, agencies, proposer, genesis_file));
+    runtime.spawn({
+        let (node, mut stop) = (node.clone(), stop.subscribe());
+        async move {
+            // An error means that the sender is gone: the same.
+            let _ = stop.wait_for(|stop| *stop).await;
+            node.stop();
+        }
+    });
     let blocks = producer::spawn(node.clone(), settings.pace, {
         let stop = stop.clone();
         move || stop.send_modify(|s| *s = true)
@@ -159,18 +167,14 @@ fn serve(
             // An error means that the sender is gone: the same.
             let _ = stop.wait_for(|stop| *stop).await;
         };
-        let admin = tokio::spawn(admin.serve(
-            node.clone(),
-            data.clone(),
-            stopped(stop.subscribe()),
-        ));
+        let admin =
+            tokio::spawn(admin.serve(node.clone(), data.clone(), stopped(stop.subscribe())));
         let http = tokio::spawn(http::serve(
             listener,
             node.clone(),
             stopped(stop.subscribe()),
         ));
         stopped(stop.subscribe()).await;
-        node.stop();
         let ended = tokio::time::timeout(GRACE, async {
             http.await??;
             admin.await?;

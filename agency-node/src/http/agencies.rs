@@ -10,9 +10,9 @@ use rand_core::OsRng;
 use zkbureau_agency_node::agency::{Agency, AnswerError};
 use zkbureau_circuits::encoding::Document;
 use zkbureau_circuits::ids::AgencyId;
+use zkbureau_ledger::RocksStore;
 use zkbureau_ledger::document::ask::AgencyAsk;
 use zkbureau_ledger::document::audit::AuditAsk;
-use zkbureau_ledger::RocksStore;
 
 use super::problem::Problem;
 use super::{Api, Shared, body};
@@ -27,7 +27,7 @@ pub async fn ask(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let agency = find(&api, agency)?;
-    let bytes = body::read(request, AgencyAsk::MAX_BYTES + SEAL_BYTES).await?;
+    let bytes = body::read(request, AgencyAsk::MAX_BYTES + SEAL_BYTES, &api.bodies).await?;
     let answer = api
         .answers
         .run(move || agency.answer(&bytes, &mut OsRng).map_err(problem))
@@ -42,7 +42,7 @@ pub async fn audit(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let agency = find(&api, agency)?;
-    let bytes = body::read(request, AuditAsk::MAX_BYTES).await?;
+    let bytes = body::read(request, AuditAsk::MAX_BYTES, &api.bodies).await?;
     let answer = api
         .answers
         .run(move || agency.answer_audit(&bytes, &mut OsRng).map_err(problem))

@@ -6,6 +6,7 @@ use axum::body::{Body, HttpBody};
 use axum::http::{HeaderValue, Request, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use zkbureau_circuits::encoding::Document;
 
 use super::problem::Problem;
@@ -15,24 +16,55 @@ const OCTETS: &str = "application/octet-stream";
 /// A body must arrive within this time.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Memory for bodies that are being read, over all connections.
+const BUDGET_BYTES: usize = 64 << 20;
+/// What the budget is counted in.
+const UNIT: usize = 1 << 10;
+
+/// Bounds the memory of bodies that are being read.
+pub struct Budget(Semaphore);
+
+impl Budget {
+    /// Nothing is being read.
+    pub fn new() -> Self {
+        Self(Semaphore::new(BUDGET_BYTES / UNIT))
+    }
+
+    fn take(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Problem> {
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        self.0
+            .try_acquire_many(units)
+            .map_err(|_| Problem::busy("too many large bodies are being read").field("body"))
+    }
+}
+
 /// Reads a document of canonical bytes, at most as many as its type allows.
-pub async fn read_document<T: Document>(request: Request<Body>) -> Result<T, Problem> {
-    let bytes = read(request, T::MAX_BYTES).await?;
+pub async fn read_document<T: Document>(
+    request: Request<Body>,
+    budget: &Budget,
+) -> Result<T, Problem> {
+    let bytes = read(request, T::MAX_BYTES, budget).await?;
     T::from_bytes(&bytes).map_err(|e| Problem::decode(&e))
 }
 
 /// Reads a body of at most `limit` bytes.
-pub async fn read(request: Request<Body>, limit: usize) -> Result<Vec<u8>, Problem> {
+pub async fn read(
+    request: Request<Body>,
+    limit: usize,
+    budget: &Budget,
+) -> Result<Vec<u8>, Problem> {
     if let Some(kind) = request.headers().get(header::CONTENT_TYPE) {
         if kind != OCTETS {
             return Err(Problem::media_type(OCTETS));
         }
     }
     let body = request.into_body();
-    // A declared length is refused before a byte is read.
-    if body.size_hint().lower() > limit as u64 {
+    // A declared length is refused before a byte is read; without one the worst is assumed.
+    let declared = body.size_hint().exact().unwrap_or(limit as u64);
+    let Some(bytes) = usize::try_from(declared).ok().filter(|b| *b <= limit) else {
         return Err(Problem::too_large(limit));
-    }
+    };
+    let _held = budget.take(bytes)?;
     let read = axum::body::to_bytes(body, limit);
     let bytes = tokio::time::timeout(BODY_TIMEOUT, read)
         .await
@@ -66,5 +98,9 @@ pub fn json_bytes(bytes: Vec<u8>) -> Response {
 }
 
 fn with_type(bytes: Vec<u8>, kind: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], bytes).into_response()
+    (
+        [(header::CONTENT_TYPE, HeaderValue::from_static(kind))],
+        bytes,
+    )
+        .into_response()
 }

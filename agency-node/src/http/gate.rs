@@ -30,8 +30,17 @@ impl Gate {
         F: FnOnce() -> Result<T, Problem> + Send + 'static,
     {
         let busy = || Problem::busy(format!("too many requests are waiting ({})", self.what));
-        let place = self.places.clone().try_acquire_owned().map_err(|_| busy())?;
-        let worker = self.workers.clone().acquire_owned().await.map_err(|_| busy())?;
+        let place = self
+            .places
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| busy())?;
+        let worker = self
+            .workers
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_| busy())?;
         let task = tokio::task::spawn_blocking(move || {
             // Held by the work itself: a client that hangs up does not free the core.
             let _held = (place, worker);

@@ -123,7 +123,7 @@ async fn header_at(api: &Arc<Api>, height: Height) -> Result<Response, Problem> 
 
 /// Takes a transaction.
 pub async fn submit(State(api): Shared, request: Request<Body>) -> Result<Response, Problem> {
-    let transaction: Transaction = body::read_document(request).await?;
+    let transaction: Transaction = body::read_document(request, &api.bodies).await?;
     let node = api.node.clone();
     let queued = api
         .checks
@@ -151,7 +151,11 @@ pub async fn transaction(
             .run(move || node.standing(hash).map_err(|e| ledger_problem(&e)))
             .await?;
         let over = !standing.may_change() || api.node.is_stopping();
-        if over || tokio::time::timeout_at(deadline, blocks.changed()).await.is_err() {
+        if over
+            || tokio::time::timeout_at(deadline, blocks.changed())
+                .await
+                .is_err()
+        {
             return Ok(body::json(&standing));
         }
     }
@@ -336,6 +340,7 @@ fn transaction_problem(error: &TxError) -> Problem {
         TxError::Size { limit, .. } => problem.field("body").limit(*limit),
         TxError::Count { field, max, .. } => problem.field(*field).limit(*max),
         TxError::Order { field, item } => problem.field(format!("{field}[{item}]")),
+        TxError::OtherChain => problem.field("chain"),
         TxError::UnknownAgency(_) => problem.field("agency"),
         TxError::UnknownAuditor(_) => problem.field("auditor"),
         TxError::Signature { .. } => problem.field("signature"),
@@ -388,7 +393,15 @@ mod tests {
     #[test]
     fn heights_are_plain_decimals() {
         assert_eq!(parse_height("12"), Ok(Height(12)));
-        for bad in ["", "+1", "-1", "1.0", "0x1", "18446744073709551616", "latest "] {
+        for bad in [
+            "",
+            "+1",
+            "-1",
+            "1.0",
+            "0x1",
+            "18446744073709551616",
+            "latest ",
+        ] {
             assert!(parse_height(bad).is_err(), "{bad:?}");
         }
     }

@@ -26,9 +26,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
+use self::body::Budget;
 use self::gate::Gate;
-use self::listener::Bounded;
 pub use self::ledger::Status;
+use self::listener::Bounded;
 use self::problem::Problem;
 use crate::devnet::node::Node;
 
@@ -48,6 +49,8 @@ pub struct Api {
     answers: Gate,
     /// Reads of the ledger.
     reads: Gate,
+    /// Memory for bodies.
+    bodies: Budget,
 }
 
 impl Api {
@@ -58,6 +61,7 @@ impl Api {
             checks: Gate::new("checking transactions", cores, 256),
             answers: Gate::new("answering", cores, 128),
             reads: Gate::new("reading", 4 * cores, 512),
+            bodies: Budget::new(),
         }
     }
 }
