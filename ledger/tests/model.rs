@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use common::*;
 use proptest::prelude::*;
@@ -67,10 +67,15 @@ impl ModelColumn {
         &reports.iter().rfind(|r| r.1 == newest).unwrap().2[0]
     }
 
-    /// Subjects whose stocks changed since the last opening and that were certainly not reported
-    /// between the opening and that change: straight from the text of the rule.
+    /// Distinct subjects, each by its first report in a period after the opening's (or ever), if
+    /// that changed the stocks: straight from the text of the rule.
     fn changed(&self) -> u64 {
-        self.since.iter().filter(|(_, _, counts)| *counts).count() as u64
+        let mut seen = BTreeSet::new();
+        self.since
+            .iter()
+            .filter(|(_, reported, _)| self.opened.is_none_or(|opened| *reported > opened))
+            .filter(|(subject, _, replaces)| seen.insert(*subject) && *replaces)
+            .count() as u64
     }
 }
 
@@ -128,20 +133,12 @@ impl Model {
                     column.period = Some(reported);
                     for row in rows {
                         let reports = column.reports.entry(row.index).or_default();
-                        let last = reports.last().map(|r| r.0);
                         let replaces = reports.iter().all(|r| r.1 <= row.effective);
-                        let first_since = match (last, column.opened) {
-                            (None, _) => true,
-                            (Some(_), None) => false,
-                            (Some(last), Some(opened)) => {
-                                last < opened || (last == opened && reported > opened)
-                            }
-                        };
                         let openings = openings(id, column.batches, &row);
                         reports.push((reported, row.effective, openings));
                         column
                             .since
-                            .push((row.index, reported, replaces && first_since));
+                            .push((row.index, reported, replaces));
                     }
                 }
                 (transaction, valid)

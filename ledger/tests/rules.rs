@@ -553,20 +553,27 @@ fn audits_are_at_period_ends_and_far_apart() {
     // A correction of one subject, then an opening: the difference would be that subject.
     step(
         &ledger,
-        &[batch(&chain, ONE, 3, "2024-10", &[row(1, "2024-10", 9, 9)])],
+        &[batch(
+            &chain,
+            ONE,
+            3,
+            "2024-10",
+            &[row(1, "2024-10", 9, 9), row(9, "2024-10", 9, 9)],
+        )],
     );
     assert_eq!(
         refusal(&ledger, ask(3, &[ONE], "2024-10").into()),
         too_soon(ONE, 0)
     );
-    // The same subject again and again is one subject; late reports do not change the stocks.
+    // A subject that was new in the opened period counts once, in the next, and the same subject
+    // again and again is one subject; late reports do not change the stocks.
     step(
         &ledger,
-        &[batch(&chain, ONE, 4, "2024-11", &[row(1, "2024-11", 9, 9)])],
+        &[batch(&chain, ONE, 4, "2024-11", &[row(9, "2024-11", 9, 9)])],
     );
     step(
         &ledger,
-        &[batch(&chain, ONE, 5, "2024-11", &[row(1, "2024-11", 8, 8)])],
+        &[batch(&chain, ONE, 5, "2024-11", &[row(9, "2024-11", 8, 8)])],
     );
     step(
         &ledger,

@@ -58,16 +58,16 @@ impl Default for Column {
 }
 
 impl Column {
-    /// Whether a report in `period` about a leaf last reported in `last` (none for a new leaf)
-    /// certainly is the leaf's first since the column was last opened. The leaf says in which
-    /// period it was reported last but not when in the period, so the doubtful cases do not count.
+    /// Whether a report in `period` about a leaf last reported in `last` (none for a new leaf) is
+    /// the leaf's first in a period after that of the last opening, or its first ever if there was
+    /// none. Reports in the opened period itself never count: the leaf does not say whether it was
+    /// reported before the opening or after, so it could be counted twice.
     #[must_use]
     pub fn counts_as_changed(&self, last: Option<Period>, period: Period) -> bool {
-        match (last, self.opened) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(last), Some(opened)) => {
-                last < opened.period || (last == opened.period && period > opened.period)
+        match self.opened {
+            None => last.is_none(),
+            Some(opened) => {
+                period > opened.period && last.is_none_or(|last| last <= opened.period)
             }
         }
     }
