@@ -2,7 +2,7 @@
 //!
 //! - [`vault`]: raw values, salts and keys on disk, every value encrypted;
 //! - [`agency`]: publishing in order and crash-safe, answers to wallets and auditors, self-check;
-//! - [`failpoint`]: named places at which crash tests kill the process.
+//! - [`mod@failpoint`]: named places at which crash tests kill the process.
 //!
 //! The binary `agency-node` wires these to a ledger and to HTTP in its own modules. Nothing here
 //! knows a network.

@@ -14,8 +14,10 @@
 //! the directory function is evaluated, so nobody without a certificate makes the agency compute on
 //! an identifier.
 
+use std::collections::BTreeMap;
+
 use zkbureau_circuits::encoding::{Digest32, hash_parts};
-use zkbureau_circuits::fact::Query;
+use zkbureau_circuits::fact::{Fact, Query};
 use zkbureau_ledger::AnchorConsent;
 use zkbureau_ledger::Store;
 use zkbureau_ledger::block::Header;
@@ -189,27 +191,40 @@ impl<S: Store> Agency<S> {
     }
 }
 
-/// What the budget counts: the form of a fact, without its bound. Mixed forms can still be
-/// combined, so all facts together have a limit as well.
+/// What the budget counts: the form of a fact, without its bound, up to a factor. `2*a <= 9`,
+/// `a >= 4` and `a <= 5` ask about the same number. Mixed forms can still be combined, so all facts
+/// together have a limit as well.
 fn budget_keys(query: &Query) -> Vec<Digest32> {
-    query
-        .facts()
+    query.facts().iter().map(budget_key).collect()
+}
+
+fn budget_key(fact: &Fact) -> Digest32 {
+    let mut weights: BTreeMap<(&str, String), i128> = BTreeMap::new();
+    for term in fact.terms() {
+        let place = (term.attribute(), format!("{:?}", term.when()));
+        *weights.entry(place).or_default() += i128::from(term.weight());
+    }
+    weights.retain(|_, weight| *weight != 0);
+    let divisor = weights.values().fold(0, |a, b| gcd(a, b.unsigned_abs()));
+    let sign = weights.values().next().map_or(1, |first| first.signum());
+    let terms: Vec<String> = weights
         .iter()
-        .map(|fact| {
-            let terms: Vec<String> = fact
-                .terms()
-                .iter()
-                .map(|t| format!("{:?} {} {:?}", t.weight(), t.attribute(), t.when()))
-                .collect();
-            hash_parts(
-                "zkbureau/budget-form/v1",
-                &[
-                    format!("{:?}", fact.scope()).as_bytes(),
-                    terms.join(" ").as_bytes(),
-                ],
-            )
+        .map(|((attribute, when), weight)| {
+            let reduced = weight.unsigned_abs() / divisor;
+            format!("{:+} {reduced} {attribute} {when}", weight.signum() * sign)
         })
-        .collect()
+        .collect();
+    hash_parts(
+        "zkbureau/budget-form/v1",
+        &[
+            format!("{:?}", fact.scope()).as_bytes(),
+            terms.join(" ").as_bytes(),
+        ],
+    )
+}
+
+fn gcd(a: u128, b: u128) -> u128 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 /// Adds a use. Asking again for the same inquiry is the same use.
@@ -250,6 +265,7 @@ fn count_facts(budget: &mut Budget, forms: &[Digest32], time: TimeMs) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use zkbureau_circuits::schema::{Aggregate, Attribute, Class, Schema};
     use zkbureau_ledger::AnchorId;
 
     use super::*;
@@ -278,6 +294,56 @@ mod tests {
         );
         assert_eq!(count_use(&mut uses, use_of(2, 3, DAY_MS), 2), Ok(true));
         assert_eq!(uses.uses.len(), 3);
+    }
+
+    #[test]
+    fn a_form_is_known_by_any_factor_and_side() {
+        let attribute = |name: &str, class, max| Attribute {
+            name: name.into(),
+            class,
+            aggregate: if max == 1 {
+                Aggregate::Max
+            } else {
+                Aggregate::Sum
+            },
+            min: 0,
+            max,
+            unit: String::new(),
+            description: String::new(),
+        };
+        let attributes = vec![
+            attribute("present", Class::Stock, 1),
+            attribute("a", Class::Stock, 99),
+            attribute("b", Class::Flow, 99),
+        ];
+        let schema = Schema::new(1, attributes).expect("valid");
+        let key = |text| budget_key(&Fact::parse(text, &schema).expect("valid"));
+        let same = [
+            "total(a) <= 5",
+            "total(a) >= 6",
+            "total(a) == 7",
+            "3*total(a) <= 8",
+            "-2*total(a) <= 9",
+        ];
+        for text in same {
+            assert_eq!(key(text), key("total(a) <= 4"), "{text}");
+        }
+        assert_eq!(
+            key("4*total(a) - 2*total(b, 3m) >= 1"),
+            key("total(b, 3m) - 2*total(a) >= 7")
+        );
+        let different = [
+            "each(a) <= 5",
+            "total(a, 2024-01) <= 5",
+            "total(b, 3m) <= 5",
+            "total(b, 4m) <= 5",
+            "total(a) + total(b, 3m) <= 5",
+            "total(a) - total(b, 3m) <= 5",
+        ];
+        for (i, text) in different.iter().enumerate() {
+            assert_ne!(key(text), key("total(a) <= 5"), "{text}");
+            assert!(different[..i].iter().all(|t| key(t) != key(text)), "{text}");
+        }
     }
 
     #[test]

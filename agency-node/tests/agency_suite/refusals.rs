@@ -350,7 +350,7 @@ fn budget() {
     };
     let forms = |from: u32, count: u32| -> Vec<String> {
         (from..from + count)
-            .map(|i| format!("{}*total(balance) <= 1000000", i + 2))
+            .map(|i| format!("total(balance) + {}*total(payments, 2m) <= 1000000", i + 2))
             .collect()
     };
     // A bound that is searched for ...
@@ -358,6 +358,8 @@ fn budget() {
     assert_eq!(refusal(ask(&case.wallet, bounds(11, 2))), Refusal::Budget);
     assert!(ask(&case.wallet, bounds(11, 1)).is_ok());
     assert_eq!(refusal(ask(&case.wallet, bounds(0, 1))), Refusal::Budget);
+    let scaled = vec!["7*total(balance) >= 3".to_owned()];
+    assert_eq!(refusal(ask(&case.wallet, scaled)), Refusal::Budget);
     // ... and many forms.
     for round in 0..3 {
         assert!(
