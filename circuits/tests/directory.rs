@@ -176,7 +176,6 @@ fn bad_vectors() {
     }
 }
 
-
 /// The index without a proof is the index that a proof by the crate `vrf-r255` gives.
 #[test]
 fn fast_index_is_the_proven_index() {

@@ -136,9 +136,7 @@ impl Model {
                         let replaces = reports.iter().all(|r| r.1 <= row.effective);
                         let openings = openings(id, column.batches, &row);
                         reports.push((reported, row.effective, openings));
-                        column
-                            .since
-                            .push((row.index, reported, replaces));
+                        column.since.push((row.index, reported, replaces));
                     }
                 }
                 (transaction, valid)

@@ -28,7 +28,7 @@ use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use zkbureau_agency_node::agency::Agency;
+use zkbureau_agency_node::agency::{Agency, PublishError};
 use zkbureau_agency_node::vault::Vault;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::{Ledger, RocksStore};
@@ -190,9 +190,15 @@ fn serve(
 /// Finishes what a crash may have left between vaults and ledger.
 fn reconcile(node: &Node) -> Result<()> {
     for agency in node.agencies.values() {
-        let done = agency
-            .reconcile(&Submission::new(node))
-            .with_context(|| agency.id().to_string())?;
+        let done = match agency.reconcile(&Submission::new(node)) {
+            Ok(done) => done,
+            // The vault has taken the batch back; its file is imported again.
+            Err(error @ PublishError::Refused { .. }) => {
+                tracing::warn!(agency = agency.id().0, %error, "a batch was taken back");
+                continue;
+            }
+            Err(error) => return Err(error).with_context(|| agency.id().to_string()),
+        };
         let done = serde_json::to_string(&done)?;
         tracing::debug!(agency = agency.id().0, reconciled = %done, "vault and ledger agree");
     }

@@ -25,6 +25,8 @@ use super::mempool::{Full, Mempool};
 
 /// A transaction that waits for something else is given up after this time.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Batches that are looked at again after one block.
+const OVERDUE_PER_BLOCK: usize = 4;
 
 /// The running node.
 pub struct Node {
@@ -245,7 +247,9 @@ impl Node {
     }
 
     /// Takes out for good what a proposer dropped, and what has been waiting for too long for
-    /// something that does not come. What only finds no room stays.
+    /// something that does not come. What only finds no room stays. Only batches wait for something
+    /// (their predecessors), and only a few are looked at per block: nobody can make blocks slow by
+    /// leaving small transactions about.
     pub fn put_aside(&self, dropped: &[(TxHash, TxError)], deferred: &[TxHash]) {
         for (hash, error) in dropped {
             self.refuse(hash, error);
@@ -255,6 +259,8 @@ impl Node {
             deferred
                 .iter()
                 .filter_map(|hash| pool.waiting_longer_than(hash, PATIENCE))
+                .filter(|checked| matches!(checked.transaction(), Transaction::PublishBatch(_)))
+                .take(OVERDUE_PER_BLOCK)
                 .collect()
         };
         for checked in overdue {

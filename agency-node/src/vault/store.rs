@@ -378,6 +378,9 @@ fn open_database(path: &Path, create: bool) -> Result<DB, VaultError> {
     options.create_if_missing(create);
     options.create_missing_column_families(create);
     options.set_db_write_buffer_size(WRITE_BUFFER);
+    // As for the ledger: tables go to files together, and only a torn tail of the log is forgiven.
+    options.set_atomic_flush(true);
+    options.set_wal_recovery_mode(rocksdb::DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_max_open_files(OPEN_FILES);
     options.set_keep_log_file_num(4);
     let cache = Cache::new_lru_cache(BLOCK_CACHE);
@@ -391,7 +394,9 @@ fn open_database(path: &Path, create: bool) -> Result<DB, VaultError> {
     });
     DB::open_cf_descriptors(&options, path, families).map_err(|error| {
         let text = error.to_string();
-        if error.kind() == ErrorKind::IOError && text.contains("lock") {
+        if error.kind() == ErrorKind::IOError
+            && (text.contains("lock file") || text.contains("lock hold"))
+        {
             VaultError::InUse(path.to_owned())
         } else {
             VaultError::Storage(text)

@@ -49,6 +49,9 @@ pub enum WalletError {
     /// The file is not a wallet.
     #[error("{}: not a wallet file of this release", .0.display())]
     Format(PathBuf),
+    /// Too much is in it.
+    #[error("the wallet is full: it holds at most {} MiB of consents and inquiries", file::MAX_PLAIN >> 20)]
+    Full,
     /// The passphrase is empty.
     #[error("an empty passphrase protects nothing")]
     EmptyPassphrase,
@@ -155,6 +158,10 @@ impl Wallet {
     /// [`WalletError::File`].
     pub fn save(&self) -> Result<(), WalletError> {
         let bytes = zeroize::Zeroizing::new(self.data.to_bytes());
+        // Refused before anything is lost: what is larger could not be opened again.
+        if bytes.len() > file::MAX_PLAIN {
+            return Err(WalletError::Full);
+        }
         self.file.write(&bytes)
     }
 

@@ -66,9 +66,7 @@ impl Column {
     pub fn counts_as_changed(&self, last: Option<Period>, period: Period) -> bool {
         match self.opened {
             None => last.is_none(),
-            Some(opened) => {
-                period > opened.period && last.is_none_or(|last| last <= opened.period)
-            }
+            Some(opened) => period > opened.period && last.is_none_or(|last| last <= opened.period),
         }
     }
 

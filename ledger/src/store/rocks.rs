@@ -55,7 +55,7 @@ impl RocksStore {
         let db = DB::open_cf_descriptors(&options, path, families).map_err(|e| {
             let reason = e.to_string();
             let path = path.to_path_buf();
-            if reason.contains("lock") {
+            if reason.contains("lock file") || reason.contains("lock hold") {
                 StoreError::Locked { path }
             } else {
                 StoreError::Open { path, reason }
