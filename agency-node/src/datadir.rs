@@ -43,10 +43,8 @@ pub struct Lock(#[expect(dead_code, reason = "held, never read")] File);
 impl DataDir {
     /// Creates an empty directory, readable by its owner only.
     pub fn create(path: &Path) -> Result<Self> {
-        if let Ok(mut entries) = fs::read_dir(path) {
-            if entries.next().is_some() {
-                bail!("{}: the directory is not empty", path.display());
-            }
+        if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) {
+            bail!("{}: the directory is not empty", path.display());
         }
         fs::DirBuilder::new()
             .recursive(true)

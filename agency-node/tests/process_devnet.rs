@@ -157,7 +157,7 @@ fn rejects_name_line_field_and_limit_and_nothing_is_published() {
         "line 3, balance: is outside -100000..=1000000",
         "line 4, pay (arrears): is outside 0..=24",
         "line 5, balance: is not an integer",
-        "line 6, payment: is outside 0..=1000000",
+        "line 6, payment (payments): is outside 0..=1000000",
         "5 rows, 1 record accepted, 4 rows rejected, 4 records withheld",
     ] {
         assert!(stdout.contains(part), "{part:?} is not in:\n{stdout}");

@@ -100,7 +100,7 @@ pub fn run(
         .get(&request.agency)
         .ok_or_else(|| Failure::usage(anyhow!("the genesis file has no {}", request.agency)))?;
     let schema = node.ledger.schema();
-    let mapping = Mapping::parse(&request.map, &schema)
+    let mapping = Mapping::parse(&request.map, schema)
         .map_err(|e| Failure::usage(anyhow!("the mapping: {e}")))?;
     let name = request.file.display();
     let file = File::open(&request.file)
@@ -173,7 +173,7 @@ pub fn run(
         period: request.period,
         report: serde_json::to_value(&outcome.report)?,
         published,
-        reconciled: serde_json::to_value(&outcome.reconciled)?,
+        reconciled: serde_json::to_value(outcome.reconciled)?,
         leaves,
         seconds: start.elapsed().as_secs_f64(),
         cpu_s: process_cpu().zip(cpu).map(|(after, before)| after - before),

@@ -53,10 +53,9 @@ pub async fn read(
     limit: usize,
     budget: &Budget,
 ) -> Result<Vec<u8>, Problem> {
-    if let Some(kind) = request.headers().get(header::CONTENT_TYPE) {
-        if kind != OCTETS {
-            return Err(Problem::media_type(OCTETS));
-        }
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind != OCTETS) {
+        return Err(Problem::media_type(OCTETS));
     }
     let body = request.into_body();
     // A declared length is refused before a byte is read; without one the worst is assumed.

@@ -8,9 +8,12 @@ use serde::Serialize;
 use serde_json::Value;
 use zkbureau_circuits::error::DecodeError;
 
-/// An error answer.
+/// An error answer. Boxed, because it is the rare end of many functions.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Parts {
     status: StatusCode,
     kind: &'static str,
     title: &'static str,
@@ -34,7 +37,7 @@ struct ProblemBody<'a> {
 
 impl Problem {
     fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: String) -> Self {
-        Self {
+        Self(Box::new(Parts {
             status,
             kind,
             title,
@@ -42,7 +45,7 @@ impl Problem {
             field: None,
             limit: None,
             retry_after_s: None,
-        }
+        }))
     }
 
     /// 400: a part of the request cannot be read.
@@ -169,7 +172,7 @@ impl Problem {
             format!("the queue holds at most {limit} {what}; try again in a moment"),
         )
         .limit(limit);
-        problem.retry_after_s = Some(1);
+        problem.0.retry_after_s = Some(1);
         problem
     }
 
@@ -191,47 +194,47 @@ impl Problem {
             "Try again later",
             detail.into(),
         );
-        problem.retry_after_s = Some(1);
+        problem.0.retry_after_s = Some(1);
         problem
     }
 
     /// Names the field that is wrong.
     pub fn field(mut self, field: impl Into<String>) -> Self {
-        self.field = Some(field.into());
+        self.0.field = Some(field.into());
         self
     }
 
     /// Names the limit that was exceeded.
     pub fn limit(mut self, limit: impl Into<Value>) -> Self {
-        self.limit = Some(limit.into());
+        self.0.limit = Some(limit.into());
         self
     }
 
     #[cfg(test)]
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = ProblemBody {
-            r#type: format!("urn:zkbureau:problem:{}", self.kind),
-            title: self.title,
-            status: self.status.as_u16(),
-            detail: &self.detail,
-            field: self.field.as_deref(),
-            limit: self.limit.as_ref(),
+            r#type: format!("urn:zkbureau:problem:{}", self.0.kind),
+            title: self.0.title,
+            status: self.0.status.as_u16(),
+            detail: &self.0.detail,
+            field: self.0.field.as_deref(),
+            limit: self.0.limit.as_ref(),
         };
         let json = serde_json::to_vec(&body).expect("plain data");
         let mut response = Response::new(Body::from(json));
-        *response.status_mut() = self.status;
+        *response.status_mut() = self.0.status;
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = self.0.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
