@@ -2,11 +2,12 @@
 //!
 //! - [`vault`]: raw values, salts and keys on disk, every value encrypted;
 //! - [`agency`]: publishing in order and crash-safe, answers to wallets and auditors, self-check;
+//! - [`node`]: the running node: ledger, agencies and the queue between them;
 //! - [`mod@failpoint`]: named places at which crash tests kill the process.
 //!
-//! The binary `agency-node` wires these to a ledger and to HTTP in its own modules. Nothing here
-//! knows a network.
+//! The binary `agency-node` wires these to HTTP, consensus and the command line.
 
 pub mod agency;
 pub mod failpoint;
+pub mod node;
 pub mod vault;

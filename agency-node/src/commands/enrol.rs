@@ -13,7 +13,7 @@ use zkbureau_ledger::keys::SecretKey;
 use super::{Outcome, text};
 use crate::cli::Enrol;
 use crate::datadir::{DEVNET_ISSUER, DataDir, read_key, read_limited, write_public};
-use crate::devnet::node::now;
+use zkbureau_agency_node::node::now;
 
 /// Issues a certificate and says for whom.
 pub fn run(args: &Enrol) -> Outcome {

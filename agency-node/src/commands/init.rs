@@ -17,7 +17,7 @@ use crate::cli::Init;
 use crate::datadir::{
     DEVNET_AUDITOR, DEVNET_ISSUER, DataDir, passphrase_key, read_limited, write_key, write_public,
 };
-use crate::devnet::node::now;
+use zkbureau_agency_node::node::now;
 
 /// Longest schema file.
 pub const MAX_SCHEMA_FILE: usize = 1 << 20;

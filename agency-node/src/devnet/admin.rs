@@ -19,11 +19,11 @@ use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 use zkbureau_circuits::ids::AgencyId;
 
-use super::node::Node;
 use super::protocol::{Event, MAX_LINE, Progress, Request, Step};
 use super::{import, protocol};
 use crate::datadir::DataDir;
 use crate::http::Status;
+use zkbureau_agency_node::node::Node;
 
 /// Connections served at once.
 const MAX_CONNECTIONS: usize = 16;

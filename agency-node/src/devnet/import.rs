@@ -14,9 +14,9 @@ use zkbureau_circuits::period::Period;
 use zkbureau_prover::{Event, Mapping, Progress as ProverProgress};
 
 use super::admin::{Failure, Reporter};
-use super::node::{Node, Submission};
 use super::protocol::{ImportRequest, Progress, Step};
 use crate::datadir::DataDir;
+use zkbureau_agency_node::node::{Node, Submission};
 
 /// The answer to an import request.
 #[derive(Debug, Serialize, Deserialize)]

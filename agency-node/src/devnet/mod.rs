@@ -6,14 +6,11 @@
 //! admin ┘                    └─▶ agencies (vaults)
 //! ```
 //!
-//! - [`node`]: the parts, and how transactions get in; [`mempool`]: those that wait;
 //! - [`producer`]: makes blocks; [`admin`]: the administration socket; [`protocol`]: its lines;
 //! - [`import`]: one file on its way to the ledger.
 
 pub mod admin;
 pub mod import;
-pub mod mempool;
-pub mod node;
 pub mod producer;
 pub mod protocol;
 
@@ -33,10 +30,10 @@ use zkbureau_agency_node::vault::Vault;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::{Ledger, RocksStore};
 
-use self::node::{Node, Submission};
 use self::producer::Pace;
 use crate::datadir::DataDir;
 use crate::http;
+use zkbureau_agency_node::node::{Node, Submission};
 
 /// Requests and imports in hand get this long to finish when the node stops.
 const GRACE: Duration = Duration::from_secs(30);

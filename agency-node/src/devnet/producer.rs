@@ -10,7 +10,7 @@ use zkbureau_ledger::block::{Certificate, sign_vote};
 use zkbureau_ledger::ids::{Height, TimeMs};
 use zkbureau_ledger::keys::SecretKey;
 
-use super::node::{Node, now};
+use zkbureau_agency_node::node::{Node, now};
 
 /// When blocks are made.
 #[derive(Clone, Copy, Debug)]

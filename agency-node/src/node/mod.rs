@@ -6,22 +6,24 @@
 //!   catches up by itself.
 //! - Nothing here holds two locks at once.
 
+pub mod mempool;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::agency::{Agency, SubmitError, Submitter};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::watch;
-use zkbureau_agency_node::agency::{Agency, SubmitError, Submitter};
 use zkbureau_circuits::encoding::Document;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::ids::{Height, TimeMs, TxHash};
 use zkbureau_ledger::transaction::Transaction;
 use zkbureau_ledger::{Checked, Ledger, LedgerError, RocksStore, TxError};
 
-use super::mempool::{Full, Mempool};
+use self::mempool::{Full, Mempool};
 
 /// A transaction that waits for something else is given up after this time.
 const PATIENCE: Duration = Duration::from_secs(10);
