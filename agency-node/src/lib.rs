@@ -3,11 +3,13 @@
 //! - [`vault`]: raw values, salts and keys on disk, every value encrypted;
 //! - [`agency`]: publishing in order and crash-safe, answers to wallets and auditors, self-check;
 //! - [`node`]: the running node: ledger, agencies and the queue between them;
+//! - [`http`]: its API for wallets, lenders and regulators;
 //! - [`mod@failpoint`]: named places at which crash tests kill the process.
 //!
-//! The binary `agency-node` wires these to HTTP, consensus and the command line.
+//! The binary `agency-node` wires these to consensus and the command line.
 
 pub mod agency;
 pub mod failpoint;
+pub mod http;
 pub mod node;
 pub mod vault;

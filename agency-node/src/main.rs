@@ -6,8 +6,7 @@
 //!
 //! - [`cli`]: the command line; [`commands`]: one file per command;
 //! - [`datadir`]: what lies where on disk;
-//! - [`devnet`]: the running node: mempool, block producer, administration socket;
-//! - [`http`]: the API for wallets, lenders and regulators.
+//! - [`devnet`]: the development network: block producer, administration socket.
 
 use std::process::ExitCode;
 
@@ -17,7 +16,6 @@ mod cli;
 mod commands;
 mod datadir;
 mod devnet;
-mod http;
 mod logging;
 
 fn main() -> ExitCode {

@@ -22,7 +22,7 @@ use zkbureau_circuits::ids::AgencyId;
 use super::protocol::{Event, MAX_LINE, Progress, Request, Step};
 use super::{import, protocol};
 use crate::datadir::DataDir;
-use crate::http::Status;
+use zkbureau_agency_node::http::Status;
 use zkbureau_agency_node::node::Node;
 
 /// Connections served at once.

@@ -32,7 +32,7 @@ use zkbureau_ledger::{Ledger, RocksStore};
 
 use self::producer::Pace;
 use crate::datadir::DataDir;
-use crate::http;
+use zkbureau_agency_node::http;
 use zkbureau_agency_node::node::{Node, Submission};
 
 /// Requests and imports in hand get this long to finish when the node stops.

@@ -7,7 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use rand_core::OsRng;
-use zkbureau_agency_node::agency::{Agency, AnswerError};
+use crate::agency::{Agency, AnswerError};
 use zkbureau_circuits::encoding::Document;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::RocksStore;

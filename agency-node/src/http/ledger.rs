@@ -22,7 +22,7 @@ use zkbureau_ledger::{LedgerError, TxError};
 
 use super::problem::Problem;
 use super::{Api, MAX_WAIT, Shared, body};
-use zkbureau_agency_node::node::{QueueError, now};
+use crate::node::{QueueError, now};
 
 /// One part of a path, as text.
 type Part = Result<Path<String>, PathRejection>;
@@ -56,7 +56,7 @@ struct AgencyStatus {
 
 impl Status {
     /// Where the ledger stands. Convenience: nothing here is proven.
-    pub fn read(node: &zkbureau_agency_node::node::Node) -> Result<Self, LedgerError> {
+    pub fn read(node: &crate::node::Node) -> Result<Self, LedgerError> {
         let tip = node.ledger.tip();
         let columns = node.ledger.columns(tip.height)?;
         let consortium = node.ledger.consortium();
@@ -258,7 +258,7 @@ pub async fn anchor(State(api): Shared, part: Part) -> Result<Response, Problem>
     Ok(body::json(&value))
 }
 
-fn exists(node: &zkbureau_agency_node::node::Node, height: Height) -> Result<(), Problem> {
+fn exists(node: &crate::node::Node, height: Height) -> Result<(), Problem> {
     let tip = node.ledger.tip().height;
     if height > tip {
         return Err(Problem::not_found(
@@ -377,7 +377,7 @@ fn ledger_problem(error: &LedgerError) -> Problem {
 }
 
 /// Like [`ledger_problem`], for reads at a height that may be too old.
-fn state_problem(node: &zkbureau_agency_node::node::Node, error: &LedgerError) -> Problem {
+fn state_problem(node: &crate::node::Node, error: &LedgerError) -> Problem {
     match error {
         LedgerError::Pruned { .. } => {
             Problem::pruned(node.ledger.consortium().policies.kept_versions)

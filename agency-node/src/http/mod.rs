@@ -31,7 +31,7 @@ use self::gate::Gate;
 pub use self::ledger::Status;
 use self::listener::Bounded;
 use self::problem::Problem;
-use zkbureau_agency_node::node::Node;
+use crate::node::Node;
 
 /// Longest time a client may ask to be kept waiting.
 pub const MAX_WAIT: Duration = Duration::from_secs(30);
