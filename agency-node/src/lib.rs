@@ -2,6 +2,7 @@
 //!
 //! - [`vault`]: raw values, salts and keys on disk, every value encrypted;
 //! - [`agency`]: publishing in order and crash-safe, answers to wallets and auditors, self-check;
+//! - [`config`]: how a node is run;
 //! - [`node`]: the running node: ledger, agencies and the queue between them;
 //! - [`http`]: its API for wallets, lenders and regulators;
 //! - [`mod@failpoint`]: named places at which crash tests kill the process.
@@ -9,6 +10,7 @@
 //! The binary `agency-node` wires these to consensus and the command line.
 
 pub mod agency;
+pub mod config;
 pub mod failpoint;
 pub mod http;
 pub mod node;

@@ -25,7 +25,7 @@ pub mod progress;
 pub mod source;
 pub mod tradeline;
 
-mod nearest;
+pub mod nearest;
 
 pub use import::{
     Import, ImportError, NothingPublished, Options, Plan, PublishedView, Reason, Reject, Report,

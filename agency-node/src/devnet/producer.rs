@@ -25,7 +25,7 @@ pub struct Pace {
 ///
 /// # Errors
 /// When the ledger cannot be written. The node must then stop: what is on disk is still whole.
-pub fn run(node: &Node, pace: Pace) -> Result<()> {
+pub fn run(node: &Arc<Node>, pace: Pace) -> Result<()> {
     // A new chain gets its first block at once, so that there is a header to verify.
     let mut fresh = node.ledger.tip().height == Height::GENESIS;
     let mut last_block = Instant::now();
@@ -42,11 +42,11 @@ pub fn run(node: &Node, pace: Pace) -> Result<()> {
             if node.is_stopping() {
                 return Ok(());
             }
-            if pool.len() > 0 && stuck_at != Some(pool.youngest()) {
+            if !pool.is_empty() && stuck_at != Some(pool.youngest()) {
                 break true;
             }
             let mut wake = due;
-            if pool.len() > 0 {
+            if !pool.is_empty() {
                 // Those put aside are tried again, and given up in time.
                 wake = wake.min(Instant::now() + Duration::from_secs(1));
             }
@@ -78,7 +78,7 @@ fn collect(node: &Node, delay: Duration) {
 }
 
 /// Makes one block. Says whether it did: a block without transactions is made only when `even_empty`.
-fn make_block(node: &Node, even_empty: bool) -> Result<bool> {
+fn make_block(node: &Arc<Node>, even_empty: bool) -> Result<bool> {
     let candidates = node.pool().candidates();
     let tip = node.ledger.tip();
     let time = TimeMs(now().0.max(tip.time_ms.0 + 1));
@@ -103,18 +103,7 @@ fn make_block(node: &Node, even_empty: bool) -> Result<bool> {
         .context("committing a block")?;
     failpoint::hit("after-block-write");
     let written = start.elapsed();
-    for agency in node.agencies.values() {
-        if let Err(error) = agency.on_block(&block) {
-            tracing::error!(agency = agency.id().0, %error, "the agency could not follow a block");
-        }
-    }
-    {
-        let mut pool = node.pool();
-        for transaction in &block.transactions {
-            pool.remove(&transaction.hash());
-        }
-    }
-    node.announce(tip.height);
+    node.committed(&block);
     tracing::debug!(
         height = tip.height.0,
         transactions = block.transactions.len(),

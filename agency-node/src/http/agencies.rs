@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::agency::{Agency, AnswerError};
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use rand_core::OsRng;
-use crate::agency::{Agency, AnswerError};
 use zkbureau_circuits::encoding::Document;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::RocksStore;

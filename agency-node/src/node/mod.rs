@@ -1,34 +1,50 @@
 //! The running node: the ledger, the agencies' vaults and the queue between them.
 //!
+//! - [`mempool`]: what waits for a block; [`checks`]: batches checked together;
+//! - [`submission`]: an agency's own batches on their way into a block.
+//!
+//! Two drivers make blocks: the development network's producer, and the consensus of several nodes. Both
+//! take [`Node::pool`]'s candidates and end with [`Node::committed`].
+//!
 //! # Correctness
-//! - Only the block producer's thread commits blocks, so nothing moves under its feet.
+//! - Only the driver commits blocks, so nothing moves under its feet.
 //! - Every agency is told of every block after it is committed; one that misses some (a crash)
 //!   catches up by itself.
 //! - Nothing here holds two locks at once.
 
+pub mod checks;
 pub mod mempool;
+pub mod submission;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::agency::{Agency, SubmitError, Submitter};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::watch;
-use zkbureau_circuits::encoding::Document;
+use zkbureau_circuits::encoding::{Digest32, Document};
 use zkbureau_circuits::ids::AgencyId;
+use zkbureau_ledger::block::Block;
 use zkbureau_ledger::ids::{Height, TimeMs, TxHash};
 use zkbureau_ledger::transaction::Transaction;
 use zkbureau_ledger::{Checked, Ledger, LedgerError, RocksStore, TxError};
 
-use self::mempool::{Full, Mempool};
+use self::checks::Checks;
+use self::mempool::{Arrival, Full, Lane, Mempool, Refusal};
+use self::submission::is_lasting;
+use crate::agency::Agency;
+
+pub use self::mempool::Limits;
+pub use self::submission::Submission;
 
 /// A transaction that waits for something else is given up after this time.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Batches that are looked at again after one block.
 const OVERDUE_PER_BLOCK: usize = 4;
+/// Transactions that are checked again together when the rules change.
+const RECHECKED: usize = 64;
 
 /// The running node.
 pub struct Node {
@@ -41,9 +57,12 @@ pub struct Node {
     /// The genesis file, byte for byte.
     pub genesis_file: Vec<u8>,
     pool: Mutex<Mempool<Arc<Checked>>>,
+    checks: Checks,
     /// Something changed: an arrival, a block, the end.
     changed: Condvar,
     height: watch::Sender<Height>,
+    /// Digest of the consortium's rules after the last block.
+    rules: watch::Sender<Digest32>,
     stopping: AtomicBool,
     /// Held during an import: one at a time, because each of them uses every core.
     pub importing: Mutex<()>,
@@ -113,17 +132,27 @@ impl Node {
         genesis_file: Vec<u8>,
     ) -> Self {
         let height = watch::Sender::new(ledger.tip().height);
+        let rules = watch::Sender::new(rules_of(&ledger));
         Self {
             ledger,
             agencies,
             proposer,
             genesis_file,
-            pool: Mutex::new(Mempool::new()),
+            pool: Mutex::new(Mempool::new(Limits::default())),
+            checks: Checks::default(),
             changed: Condvar::new(),
             height,
+            rules,
             stopping: AtomicBool::new(false),
             importing: Mutex::new(()),
         }
+    }
+
+    /// With other limits of the queue.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.pool = Mutex::new(Mempool::new(limits));
+        self
     }
 
     /// The queue.
@@ -163,7 +192,7 @@ impl Node {
         }
         let hash = transaction.hash();
         let bytes = transaction.to_bytes().len();
-        let bulk = matches!(transaction, Transaction::PublishBatch(_));
+        let lane = Lane::of(&transaction);
         let queued = |checked_in| Queued {
             hash,
             bytes,
@@ -174,19 +203,19 @@ impl Node {
             if pool.contains(&hash) {
                 return Ok(queued(Duration::ZERO));
             }
-            pool.room(bytes, bulk).map_err(QueueError::Full)?;
-            pool.len() == 0
+            pool.room(bytes, lane).map_err(QueueError::Full)?;
+            pool.is_empty()
         };
         if self.ledger.transaction(&hash)?.is_some() {
             return Ok(queued(Duration::ZERO));
         }
         let start = Instant::now();
-        let checked = self
-            .ledger
-            .check_stateless(vec![transaction])
-            .pop()
-            .expect("one result per transaction")
-            .map_err(QueueError::Refused)?;
+        let checked = if lane.is_bulk() {
+            self.checks.check(&self.ledger, transaction)
+        } else {
+            checks::check_alone(&self.ledger, transaction)
+        }
+        .map_err(QueueError::Refused)?;
         let checked_in = start.elapsed();
         let accepted = if against_state {
             self.ledger.check_stateful(&checked, now())
@@ -204,29 +233,48 @@ impl Node {
             Err(LedgerError::Transaction(e)) => return Err(QueueError::Refused(e)),
             Err(e) => return Err(QueueError::Ledger(e)),
         }
+        let arrival = Arrival {
+            hash,
+            bytes,
+            lane,
+            own: true,
+        };
         self.pool()
-            .insert(hash, bytes, bulk, checked)
+            .insert(arrival, checked)
             .map_err(QueueError::Full)?;
         self.changed.notify_all();
         Ok(queued(checked_in))
     }
 
+    /// A transaction that was checked and waits, so that a block with it needs no second check.
+    #[must_use]
+    pub fn known(&self, hash: &TxHash) -> Option<Arc<Checked>> {
+        self.pool().get(hash)
+    }
+
     /// Where a transaction stands.
     pub fn standing(&self, hash: TxHash) -> Result<Standing, LedgerError> {
+        self.full_standing(hash).map(|(standing, _)| standing)
+    }
+
+    /// Where a transaction stands, with the refusal if there is one.
+    fn full_standing(&self, hash: TxHash) -> Result<(Standing, Option<Refusal>), LedgerError> {
         let waiting = self.pool().contains(&hash);
         // The queue is asked first: a transaction leaves it only after its block is written.
         if let Some((height, _)) = self.ledger.transaction(&hash)? {
-            return Ok(Standing::Final { height });
+            return Ok((Standing::Final { height }, None));
         }
         if waiting {
-            return Ok(Standing::Pending);
+            return Ok((Standing::Pending, None));
         }
-        Ok(match self.pool().refusal(&hash) {
-            Some(reason) => Standing::Refused {
-                reason: reason.to_owned(),
+        let refusal = self.pool().refusal(&hash).cloned();
+        let standing = match &refusal {
+            Some(refusal) => Standing::Refused {
+                reason: refusal.reason.clone(),
             },
             None => Standing::Unknown,
-        })
+        };
+        Ok((standing, refusal))
     }
 
     /// Changes whenever a block is committed or given up on something.
@@ -240,6 +288,63 @@ impl Node {
             let soon = Instant::now() + Duration::from_millis(50);
             drop(self.wait_change(self.pool(), soon));
         }
+    }
+
+    /// What follows a committed block: the agencies look at it, the queue forgets its transactions, and
+    /// whoever waits is told. The driver calls it once after every commit, in order.
+    pub fn committed(self: &Arc<Self>, block: &Block) {
+        for agency in self.agencies.values() {
+            if let Err(error) = agency.on_block(block) {
+                tracing::error!(agency = agency.id().0, %error, "the agency could not follow a block");
+            }
+        }
+        {
+            let mut pool = self.pool();
+            for transaction in &block.transactions {
+                pool.remove(&transaction.hash());
+            }
+        }
+        let rules = rules_of(&self.ledger);
+        if *self.rules.borrow() != rules {
+            tracing::info!(
+                height = block.header.height.0,
+                "the consortium's rules changed"
+            );
+            self.recheck();
+            self.rules.send_replace(rules);
+        }
+        self.announce(block.header.height);
+    }
+
+    /// Changes whenever a block changes the consortium: its members, keys, schema or policies.
+    pub fn watch_rules(&self) -> watch::Receiver<Digest32> {
+        self.rules.subscribe()
+    }
+
+    /// Checks everything that waits by the rules that hold now. Until that is done nothing of it is
+    /// offered to a block.
+    fn recheck(self: &Arc<Self>) {
+        let waiting = self.pool().make_stale();
+        if waiting.is_empty() {
+            return;
+        }
+        let node = self.clone();
+        std::thread::spawn(move || {
+            for some in waiting.chunks(RECHECKED) {
+                if node.is_stopping() {
+                    return;
+                }
+                let transactions = some.iter().map(|c| c.transaction().clone()).collect();
+                let results = node.ledger.check_stateless(transactions);
+                for (old, result) in some.iter().zip(results) {
+                    match result {
+                        Ok(checked) => node.pool().renew(&old.hash(), checked),
+                        Err(error) => node.refuse(&old.hash(), &error),
+                    }
+                }
+                node.changed.notify_all();
+            }
+        });
     }
 
     /// Tells everybody who waits about a new height, or about refusals at the same one.
@@ -276,7 +381,11 @@ impl Node {
 
     fn refuse(&self, hash: &TxHash, error: &TxError) {
         tracing::info!(transaction = %hash, reason = %error, "transaction refused");
-        self.pool().refuse(hash, error.to_string());
+        let refusal = Refusal {
+            reason: error.to_string(),
+            lasting: is_lasting(error),
+        };
+        self.pool().refuse(hash, refusal);
     }
 
     /// Asks everything to finish.
@@ -294,99 +403,15 @@ impl Node {
     }
 }
 
+/// A digest of everything that governance may change.
+fn rules_of(ledger: &Ledger<RocksStore>) -> Digest32 {
+    ledger.consortium().digest()
+}
+
 /// The wall clock.
 pub fn now() -> TimeMs {
     let ms = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_millis());
     TimeMs(u64::try_from(ms).unwrap_or(u64::MAX))
-}
-
-/// Submits an agency's batches to the queue of its own process and measures them.
-pub struct Submission<'a> {
-    node: &'a Node,
-    totals: Mutex<Totals>,
-}
-
-/// What was submitted.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Totals {
-    /// Batches.
-    pub batches: u64,
-    /// Records in them.
-    pub records: u64,
-    /// Bytes of their transactions.
-    pub bytes: u64,
-    /// Time of their stateless checks.
-    pub verifying: Duration,
-    /// Time from submission to finality, checks included.
-    pub waiting: Duration,
-}
-
-impl<'a> Submission<'a> {
-    /// Nothing submitted yet.
-    pub fn new(node: &'a Node) -> Self {
-        Self {
-            node,
-            totals: Mutex::default(),
-        }
-    }
-
-    /// What was submitted so far.
-    pub fn totals(&self) -> Totals {
-        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Submitter for Submission<'_> {
-    fn submit(&self, transaction: Transaction) -> Result<Height, SubmitError> {
-        let unavailable = |reason: String| SubmitError::Unavailable { reason };
-        let start = Instant::now();
-        let queued = loop {
-            match self.node.check_and_queue(transaction.clone(), false) {
-                Ok(queued) => break queued,
-                Err(QueueError::Refused(e)) => {
-                    return Err(SubmitError::Refused {
-                        reason: e.to_string(),
-                    });
-                }
-                // Our own bulk waits for room like everybody's.
-                Err(QueueError::Full(_)) => {
-                    let deadline = Instant::now() + Duration::from_millis(200);
-                    drop(self.node.wait_change(self.node.pool(), deadline));
-                }
-                Err(e) => return Err(unavailable(e.to_string())),
-            }
-        };
-        let height = loop {
-            match self.node.standing(queued.hash) {
-                Ok(Standing::Final { height }) => break height,
-                Ok(Standing::Refused { reason }) => return Err(SubmitError::Refused { reason }),
-                Ok(Standing::Pending) => {}
-                Ok(Standing::Unknown) => {
-                    return Err(unavailable("the node forgot the batch".to_owned()));
-                }
-                Err(e) => return Err(unavailable(e.to_string())),
-            }
-            if self.node.is_stopping() {
-                return Err(unavailable("the node is shutting down".to_owned()));
-            }
-            let pool = self.node.pool();
-            if pool.contains(&queued.hash) {
-                drop(
-                    self.node
-                        .wait_change(pool, Instant::now() + Duration::from_secs(1)),
-                );
-            }
-        };
-        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
-        totals.batches += 1;
-        if let Transaction::PublishBatch(batch) = &transaction {
-            totals.records += batch.body.entries.len() as u64;
-        }
-        totals.bytes += queued.bytes as u64;
-        totals.verifying += queued.checked_in;
-        totals.waiting += start.elapsed();
-        Ok(height)
-    }
 }
