@@ -5,12 +5,14 @@
 //! - [`config`]: how a node is run;
 //! - [`node`]: the running node: ledger, agencies and the queue between them;
 //! - [`http`]: its API for wallets, lenders and regulators;
+//! - [`consensus`]: the agreement of the consortium's nodes on blocks;
 //! - [`mod@failpoint`]: named places at which crash tests kill the process.
 //!
 //! The binary `agency-node` wires these to consensus and the command line.
 
 pub mod agency;
 pub mod config;
+pub mod consensus;
 pub mod failpoint;
 pub mod http;
 pub mod node;

@@ -57,6 +57,12 @@ pub mod domain {
     pub const SIGN_AUDIT: &str = "zkbureau/sign/audit-request/v1";
     /// What a validator signs.
     pub const SIGN_VOTE: &str = "zkbureau/sign/vote/v1";
+    /// What the proposer of a round signs.
+    pub const SIGN_PROPOSAL: &str = "zkbureau/sign/proposal/v1";
+    /// What the proposer signs with every part of its block.
+    pub const SIGN_PROPOSAL_PART: &str = "zkbureau/sign/proposal-part/v1";
+    /// What a validator signs to claim a network identity.
+    pub const SIGN_VALIDATOR_PROOF: &str = "zkbureau/sign/validator-proof/v1";
     /// Commitment of an anchor to its consent.
     pub const ANCHOR_COMMITMENT: &str = "zkbureau/anchor-commitment/v1";
     /// Digest of an inquiry's request.
@@ -96,6 +102,9 @@ mod tests {
             SIGN_INQUIRY,
             SIGN_AUDIT,
             SIGN_VOTE,
+            SIGN_PROPOSAL,
+            SIGN_PROPOSAL_PART,
+            SIGN_VALIDATOR_PROOF,
             ANCHOR_COMMITMENT,
             INQUIRY,
         ];

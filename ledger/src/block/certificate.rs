@@ -13,7 +13,7 @@ use super::header::Header;
 use super::validators::ValidatorSet;
 use crate::genesis::MAX_AGENCIES;
 use crate::ids::{AgencyId, ChainId, Height};
-use crate::keys::{SecretKey, Signature};
+use crate::keys::{PublicKey, SecretKey, Signature, SignatureError};
 
 /// The two votes of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,42 @@ pub fn vote_bytes(
     crate::keys::signed_bytes(domain::SIGN_VOTE, chain, &parts)
 }
 
+/// Signs a vote of either kind, for a header or for none.
+#[must_use]
+pub fn sign_any_vote(
+    chain: &ChainId,
+    kind: VoteKind,
+    height: Height,
+    round: u32,
+    value: Option<&Digest32>,
+    agency: AgencyId,
+    key: &SecretKey,
+) -> Signature {
+    let parts = vote_parts(kind, height, round, value, agency);
+    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+    key.sign(domain::SIGN_VOTE, chain, &parts)
+}
+
+/// Verifies a vote of either kind, for a header or for none.
+///
+/// # Errors
+/// [`SignatureError`].
+#[expect(clippy::too_many_arguments, reason = "a vote has this many fields")]
+pub fn verify_vote(
+    chain: &ChainId,
+    kind: VoteKind,
+    height: Height,
+    round: u32,
+    value: Option<&Digest32>,
+    agency: AgencyId,
+    key: &PublicKey,
+    signature: &Signature,
+) -> Result<(), SignatureError> {
+    let parts = vote_parts(kind, height, round, value, agency);
+    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+    key.verify(domain::SIGN_VOTE, chain, &parts, signature)
+}
+
 /// Signs a precommit for a header.
 #[must_use]
 pub fn sign_vote(
@@ -66,9 +102,8 @@ pub fn sign_vote(
     agency: AgencyId,
     key: &SecretKey,
 ) -> Signature {
-    let parts = vote_parts(VoteKind::Precommit, height, round, Some(value), agency);
-    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-    key.sign(domain::SIGN_VOTE, chain, &parts)
+    let kind = VoteKind::Precommit;
+    sign_any_vote(chain, kind, height, round, Some(value), agency, key)
 }
 
 /// Precommits that make a header final.

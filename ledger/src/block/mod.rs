@@ -5,7 +5,8 @@ mod header;
 mod validators;
 
 pub use certificate::{
-    Certificate, CertificateError, SignedHeader, VoteKind, sign_vote, vote_bytes,
+    Certificate, CertificateError, SignedHeader, VoteKind, sign_any_vote, sign_vote, verify_vote,
+    vote_bytes,
 };
 pub use header::{Block, Header, MAX_BLOCK_BYTES, transactions_root};
 pub use validators::{Validator, ValidatorSet};
