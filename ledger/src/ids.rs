@@ -142,6 +142,10 @@ digest!(
     AuditId
 );
 digest!(
+    /// Identifier of a proposal: the hash of the whole proposal.
+    ProposalId
+);
+digest!(
     /// Binds a leaf to its holder; opened only as evidence.
     HolderTag
 );

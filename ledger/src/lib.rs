@@ -6,9 +6,11 @@
 //! `store` the store on disk (RocksDB). There is no clock, no network and no randomness here: times
 //! and bytes come in, blocks and change sets go out.
 //!
-//! Pages: `ledger/spec/state.md`, `ledger/spec/transactions.md`, `ledger/spec/blocks.md`.
+//! Pages: `ledger/spec/state.md`, `ledger/spec/transactions.md`, `ledger/spec/governance.md`,
+//! `ledger/spec/blocks.md`, `ledger/spec/snapshot.md`.
 
 pub mod block;
+pub mod consortium;
 pub mod document;
 pub mod genesis;
 pub mod ids;
@@ -18,6 +20,7 @@ pub mod ledger;
 pub mod light;
 #[cfg(feature = "state")]
 pub mod machine;
+pub mod peer;
 mod schema_document;
 pub mod state;
 #[cfg(feature = "state")]
@@ -29,8 +32,8 @@ mod tree;
 pub use block::{Block, Certificate, Header, SignedHeader, ValidatorSet};
 pub use genesis::{Consortium, Genesis};
 pub use ids::{
-    AgencyId, AnchorId, AuditId, AuditorId, ChainId, Day, Height, HolderTag, IssuerId, TimeMs,
-    TxHash,
+    AgencyId, AnchorId, AuditId, AuditorId, ChainId, Day, Height, HolderTag, IssuerId, ProposalId,
+    TimeMs, TxHash,
 };
 pub use keys::{PublicKey, SealingKey, SecretKey, Signature, SignatureError};
 #[cfg(feature = "state")]
@@ -38,6 +41,7 @@ pub use ledger::{BlockError, Executed, Ledger, LedgerError, Proposal, Tip};
 pub use light::{LightClient, LightError, TrustedHeader, TrustedRoots};
 #[cfg(feature = "state")]
 pub use machine::{Checked, Context, TxError};
+pub use peer::PeerId;
 pub use state::{
     AnchorState, AuditState, Column, Columns, Leaf, LeafProof, LogSuffix, RegistryKey,
     RegistryProof, Roots,
@@ -47,8 +51,8 @@ pub use store::RocksStore;
 #[cfg(feature = "state")]
 pub use store::{MemoryStore, Store, StoreError};
 pub use transaction::{
-    AnchorConsent, AuditRequest, BatchBody, BatchEntry, Inquiry, PublishBatch, RevokeConsent,
-    Transaction,
+    AnchorConsent, AuditRequest, BatchBody, BatchEntry, Change, Evidence, GovernanceVote, Inquiry,
+    PublishBatch, RevokeConsent, Transaction,
 };
 #[cfg(feature = "state")]
 pub use tree::TreeError;

@@ -63,6 +63,10 @@ pub mod domain {
     pub const SIGN_PROPOSAL_PART: &str = "zkbureau/sign/proposal-part/v1";
     /// What a validator signs to claim a network identity.
     pub const SIGN_VALIDATOR_PROOF: &str = "zkbureau/sign/validator-proof/v1";
+    /// What a validator signs when it votes for a change of the consortium.
+    pub const SIGN_GOVERNANCE: &str = "zkbureau/sign/governance/v1";
+    /// What the holder of a new key signs.
+    pub const SIGN_POSSESSION: &str = "zkbureau/sign/possession/v1";
     /// Commitment of an anchor to its consent.
     pub const ANCHOR_COMMITMENT: &str = "zkbureau/anchor-commitment/v1";
     /// Digest of an inquiry's request.
@@ -105,6 +109,8 @@ mod tests {
             SIGN_PROPOSAL,
             SIGN_PROPOSAL_PART,
             SIGN_VALIDATOR_PROOF,
+            SIGN_GOVERNANCE,
+            SIGN_POSSESSION,
             ANCHOR_COMMITMENT,
             INQUIRY,
         ];

@@ -106,6 +106,7 @@ impl<S: Store> Agency<S> {
             || on_ledger.validator_key != keys.validator().public()
             || on_ledger.vrf_key != keys.vrf().public()
             || on_ledger.sealing_key != keys.sealing().public()
+            || on_ledger.network_key != keys.network().public()
         {
             return Err(AgencyError::OtherKeys(id));
         }

@@ -55,6 +55,7 @@ pub fn run(args: &Init) -> Outcome {
             name: "devnet regulator".to_owned(),
             key: auditor.public(),
         }],
+        observers: Vec::new(),
         schema,
         // Blocks come as fast as transactions do here, so a hundred of them can pass in seconds;
         // the ten minutes are what limits an inquiry.

@@ -271,6 +271,7 @@ pub struct AgencyKeys {
     validator: SecretKey,
     vrf: VrfSecretKey,
     sealing: SealingSecretKey,
+    network: SecretKey,
 }
 
 impl AgencyKeys {
@@ -280,6 +281,7 @@ impl AgencyKeys {
             validator: SecretKey::random(rng),
             vrf: VrfSecretKey::random(rng),
             sealing: SealingSecretKey::random(rng),
+            network: SecretKey::random(rng),
         }
     }
 
@@ -301,6 +303,12 @@ impl AgencyKeys {
         &self.sealing
     }
 
+    /// The node's identity in the network.
+    #[must_use]
+    pub fn network(&self) -> &SecretKey {
+        &self.network
+    }
+
     /// The agency's entry in a genesis file.
     #[must_use]
     pub fn agency(&self, id: AgencyId, name: &str) -> genesis::Agency {
@@ -310,25 +318,29 @@ impl AgencyKeys {
             validator_key: self.validator.public(),
             vrf_key: self.vrf.public(),
             sealing_key: self.sealing.public(),
+            network_key: self.network.public(),
         }
     }
 
     pub(super) fn to_secret_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let mut out = Zeroizing::new(Vec::with_capacity(96));
+        let mut out = Zeroizing::new(Vec::with_capacity(128));
         out.extend_from_slice(&*self.validator.to_seed());
         out.extend_from_slice(&*self.vrf.to_bytes());
         out.extend_from_slice(self.sealing.expose_bytes());
+        out.extend_from_slice(&*self.network.to_seed());
         out
     }
 
     pub(super) fn from_secret_bytes(bytes: &[u8]) -> Option<Self> {
         let (validator, rest) = bytes.split_first_chunk::<32>()?;
         let (vrf, rest) = rest.split_first_chunk::<32>()?;
-        let sealing: &[u8; 32] = rest.try_into().ok()?;
+        let (sealing, rest) = rest.split_first_chunk::<32>()?;
+        let network: &[u8; 32] = rest.try_into().ok()?;
         Some(Self {
             validator: SecretKey::from_seed(validator),
             vrf: VrfSecretKey::from_bytes(vrf).ok()?,
             sealing: SealingSecretKey::from_bytes(*sealing),
+            network: SecretKey::from_seed(network),
         })
     }
 }

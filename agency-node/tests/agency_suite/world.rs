@@ -249,6 +249,7 @@ impl World {
                 name: "Regulator".into(),
                 key: auditor.public(),
             }],
+            observers: Vec::new(),
             schema: schema(),
             policies,
         };

@@ -159,6 +159,7 @@ impl World {
                     validator_key: a.validator.public(),
                     vrf_key: a.vrf.public(),
                     sealing_key: a.sealing.public(),
+                    network_key: SecretKey::random(&mut rng).public(),
                 })
                 .collect(),
             validators: vec![Seat {
@@ -175,6 +176,7 @@ impl World {
                 name: "regulator".into(),
                 key: auditor.public(),
             }],
+            observers: Vec::new(),
             schema,
             policies: Policies::default(),
         };

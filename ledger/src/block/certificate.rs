@@ -16,7 +16,20 @@ use crate::ids::{AgencyId, ChainId, Height};
 use crate::keys::{PublicKey, SecretKey, Signature, SignatureError};
 
 /// The two votes of a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+#[borsh(use_discriminant = true)]
 pub enum VoteKind {
     /// The first vote of a round. It certifies nothing.
     Prevote = 0,
@@ -25,7 +38,7 @@ pub enum VoteKind {
 }
 
 /// The parts of a vote's signed bytes; a vote for no value has an empty one.
-fn vote_parts(
+pub(crate) fn vote_parts(
     kind: VoteKind,
     height: Height,
     round: u32,

@@ -4,6 +4,7 @@ mod certificate;
 mod header;
 mod validators;
 
+pub(crate) use certificate::vote_parts;
 pub use certificate::{
     Certificate, CertificateError, SignedHeader, VoteKind, sign_any_vote, sign_vote, verify_vote,
     vote_bytes,

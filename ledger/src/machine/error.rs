@@ -39,6 +39,9 @@ pub enum TxError {
         /// Position of the first item that is not.
         item: usize,
     },
+    /// The state machine does not take this kind yet.
+    #[error("this kind is not in force")]
+    NotInForce,
     /// It was checked by the rules of another chain.
     #[error("it was checked for another chain")]
     OtherChain,

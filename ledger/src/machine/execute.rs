@@ -225,7 +225,9 @@ fn small_order(checked: &Checked) -> u8 {
         Transaction::RevokeConsent(_) => 1,
         Transaction::Inquiry(_) => 2,
         Transaction::AuditRequest(_) => 3,
-        Transaction::PublishBatch(_) => 4,
+        Transaction::GovernanceVote(_) => 4,
+        Transaction::Evidence(_) => 5,
+        Transaction::PublishBatch(_) => 6,
     }
 }
 

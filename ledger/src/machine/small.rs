@@ -70,6 +70,9 @@ impl<'a, S: Store> Small<'a, S> {
             Transaction::RevokeConsent(revocation) => self.revoke(revocation, signed),
             Transaction::Inquiry(inquiry) => self.inquire(inquiry, signed),
             Transaction::AuditRequest(request) => self.audit(request),
+            Transaction::GovernanceVote(_) | Transaction::Evidence(_) => {
+                Err(TxError::NotInForce.into())
+            }
         }
     }
 

@@ -97,6 +97,9 @@ fn check_one(context: &Context, transaction: Transaction) -> Result<Checked, TxE
             check_audit(context, request)?;
             Vec::new()
         }
+        Transaction::GovernanceVote(_) | Transaction::Evidence(_) => {
+            return Err(TxError::NotInForce);
+        }
         // Their keys stand in the state.
         Transaction::AnchorConsent(_) | Transaction::RevokeConsent(_) | Transaction::Inquiry(_) => {
             Vec::new()

@@ -6,6 +6,8 @@
 mod audit;
 mod batch;
 mod consent;
+mod evidence;
+mod governance;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use zkbureau_circuits::encoding::Document;
@@ -14,6 +16,11 @@ use zkbureau_circuits::error::DecodeError;
 pub use audit::{AuditRequest, MAX_AUDIT_ATTRIBUTES};
 pub use batch::{BatchBody, BatchEntry, PublishBatch, body_hash, holder_tag};
 pub use consent::{AnchorConsent, Inquiry, RevokeConsent};
+pub use evidence::{Evidence, EvidenceError, SignedVote};
+pub use governance::{
+    AdmitAgency, Change, GovernanceVote, MAX_CHANGES, NewKeys, Possession, Proposal, RotateKeys,
+    SetPower,
+};
 
 use crate::ids::TxHash;
 
@@ -32,6 +39,10 @@ pub enum Transaction {
     Inquiry(Inquiry),
     /// A regulator asks for openings of columns.
     AuditRequest(AuditRequest),
+    /// A validator votes for a change of the consortium.
+    GovernanceVote(GovernanceVote),
+    /// Two votes of one validator that contradict each other.
+    Evidence(Evidence),
 }
 
 /// The kinds of transactions, by the first byte of their encoding after the version.
@@ -47,15 +58,21 @@ pub enum Kind {
     Inquiry = 3,
     /// [`Transaction::AuditRequest`].
     AuditRequest = 4,
+    /// [`Transaction::GovernanceVote`].
+    GovernanceVote = 5,
+    /// [`Transaction::Evidence`].
+    Evidence = 6,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::PublishBatch,
         Self::AnchorConsent,
         Self::RevokeConsent,
         Self::Inquiry,
         Self::AuditRequest,
+        Self::GovernanceVote,
+        Self::Evidence,
     ];
 
     /// What errors call it.
@@ -67,6 +84,8 @@ impl Kind {
             Self::RevokeConsent => "revocation",
             Self::Inquiry => "inquiry",
             Self::AuditRequest => "audit request",
+            Self::GovernanceVote => "governance vote",
+            Self::Evidence => "evidence",
         }
     }
 
@@ -77,6 +96,8 @@ impl Kind {
             Self::PublishBatch => 3_900 << 10,
             Self::AnchorConsent | Self::RevokeConsent | Self::Inquiry => 256,
             Self::AuditRequest => 8 << 10,
+            Self::GovernanceVote => 80 << 10,
+            Self::Evidence => 512,
         }
     }
 }
@@ -128,6 +149,8 @@ impl Transaction {
             Self::RevokeConsent(_) => Kind::RevokeConsent,
             Self::Inquiry(_) => Kind::Inquiry,
             Self::AuditRequest(_) => Kind::AuditRequest,
+            Self::GovernanceVote(_) => Kind::GovernanceVote,
+            Self::Evidence(_) => Kind::Evidence,
         }
     }
 }
@@ -159,5 +182,17 @@ impl From<Inquiry> for Transaction {
 impl From<AuditRequest> for Transaction {
     fn from(t: AuditRequest) -> Self {
         Self::AuditRequest(t)
+    }
+}
+
+impl From<GovernanceVote> for Transaction {
+    fn from(t: GovernanceVote) -> Self {
+        Self::GovernanceVote(t)
+    }
+}
+
+impl From<Evidence> for Transaction {
+    fn from(t: Evidence) -> Self {
+        Self::Evidence(t)
     }
 }

@@ -68,6 +68,12 @@ pub fn validator_key(agency: AgencyId) -> SecretKey {
     SecretKey::from_seed(&[agency.0 as u8; 32])
 }
 
+pub fn network_key(agency: AgencyId) -> SecretKey {
+    let mut seed = [203; 32];
+    seed[0] = agency.0 as u8;
+    SecretKey::from_seed(&seed)
+}
+
 pub fn auditor_key() -> SecretKey {
     SecretKey::from_seed(&[200; 32])
 }
@@ -97,6 +103,7 @@ pub fn genesis(agencies: u32) -> Genesis {
                 validator_key: validator_key(AgencyId(i)).public(),
                 vrf_key: VrfSecretKey::random(&mut rng).public(),
                 sealing_key: SealingKey::from_bytes(&sealing).unwrap(),
+                network_key: network_key(AgencyId(i)).public(),
             }
         })
         .collect();
@@ -118,6 +125,7 @@ pub fn genesis(agencies: u32) -> Genesis {
             name: "Auditor".into(),
             key: auditor_key().public(),
         }],
+        observers: Vec::new(),
         schema: schema(),
         policies: Policies {
             max_batch_slots: MAX_SLOTS,
