@@ -341,6 +341,7 @@ fn transaction_problem(error: &TxError) -> Problem {
         TxError::Count { field, max, .. } => problem.field(*field).limit(*max),
         TxError::Order { field, item } => problem.field(format!("{field}[{item}]")),
         TxError::OtherChain => problem.field("chain"),
+        TxError::NotInForce => problem.field("kind"),
         TxError::UnknownAgency(_) => problem.field("agency"),
         TxError::UnknownAuditor(_) => problem.field("auditor"),
         TxError::Signature { .. } => problem.field("signature"),
