@@ -4,12 +4,24 @@
 //! - [`context`]: the types with which the engine is instantiated;
 //! - [`signing`]: signatures that a light client verifies without the engine;
 //! - [`codec`]: canonical encodings of all messages;
-//! - [`limits`]: every size, in one place.
+//! - [`limits`]: every size, in one place;
+//! - [`payloads`]: proposed blocks on disk; [`assembly`]: in parts;
+//! - [`app`]: makes, checks and commits blocks;
+//! - [`engine`]: starts and stops all of it; [`meters`]: what it does and how long it takes.
 
+mod app;
+pub mod assembly;
 pub mod codec;
 pub mod context;
+mod engine;
+mod error;
 pub mod limits;
+pub mod meters;
+pub mod payloads;
 pub mod signing;
 
 pub use codec::Codec;
 pub use context::Bureau;
+pub use engine::{Engine, EngineNetwork, Identity, Timing, start_on};
+pub use error::ConsensusError;
+pub use meters::Meters;

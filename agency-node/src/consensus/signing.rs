@@ -92,14 +92,14 @@ fn slices<const N: usize>(parts: &[Vec<u8>; N]) -> [&[u8]; N] {
     std::array::from_fn(|i| parts[i].as_slice())
 }
 
-fn kind(vote: &Vote) -> VoteKind {
+pub(super) fn kind(vote: &Vote) -> VoteKind {
     match vote.kind {
         VoteType::Prevote => VoteKind::Prevote,
         VoteType::Precommit => VoteKind::Precommit,
     }
 }
 
-fn value(vote: &Vote) -> Option<&[u8; 32]> {
+pub(super) fn value(vote: &Vote) -> Option<&[u8; 32]> {
     match &vote.value {
         NilOrVal::Nil => None,
         NilOrVal::Val(value) => Some(&value.0),
