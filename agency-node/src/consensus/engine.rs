@@ -1,12 +1,11 @@
 //! Starting and stopping the engine.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_malachitebft_app_channel::app::NodeConfig;
-use arc_malachitebft_app_channel::app::config::{ConsensusConfig, ValuePayload, ValueSyncConfig};
+use arc_malachitebft_app_channel::app::config::{ConsensusConfig, NodeConfig, ValuePayload, ValueSyncConfig};
 use arc_malachitebft_app_channel::app::engine::network::NetworkRef;
 use arc_malachitebft_app_channel::app::engine::node::NodeRef;
 use arc_malachitebft_app_channel::{
@@ -210,7 +209,7 @@ pub async fn start_on(
         .with_default_sync(SyncContext::new(Codec))
         .with_default_consensus(context)
         .with_default_request(RequestContext::new(16))
-        .build::<Codec>()
+        .build()
         .await
         .map_err(|e| ConsensusError::Engine(format!("{e:#}")))?;
     let (stopping, stop) = watch::channel(false);
@@ -298,18 +297,14 @@ async fn wait_for_lock(log: &Path) -> Result<(), ConsensusError> {
         let waited = start.elapsed();
         if waited >= LOCK_PATIENCE {
             return Err(ConsensusError::Locked {
-                path: display(log),
+                path: log.display().to_string(),
                 waited: waited.as_secs(),
             });
         }
         if !std::mem::replace(&mut told, true) {
-            tracing::warn!(log = %display(log), patience = ?LOCK_PATIENCE,
+            tracing::warn!(log = %log.display(), patience = ?LOCK_PATIENCE,
                 "another process still holds the consensus log; waiting for it to end");
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-}
-
-fn display(path: &Path) -> String {
-    PathBuf::from(path).display().to_string()
 }

@@ -51,7 +51,10 @@ impl App {
         let certificate = ledger_certificate(&certificate)?;
         let round = certificate.round;
         let (node, meters) = (self.node.clone(), self.meters.clone());
-        let (payloads, empty) = (self.payloads.clone(), executed.block().transactions.is_empty());
+        let (payloads, empty) = (
+            self.payloads.clone(),
+            executed.block().transactions.is_empty(),
+        );
         let count = executed.block().transactions.len();
         blocking(move || -> Result<(), ConsensusError> {
             let block = executed.block().clone();
@@ -189,9 +192,10 @@ pub(super) fn read_decided(
     let mut bytes = 0;
     let mut height = first;
     while height <= last && values.len() < limits::MAX_SYNC_BATCH {
-        let (Some(signed), Some(block)) =
-            (node.ledger.signed_header(height)?, node.ledger.block(height)?)
-        else {
+        let (Some(signed), Some(block)) = (
+            node.ledger.signed_header(height)?,
+            node.ledger.block(height)?,
+        ) else {
             break;
         };
         let block = block.to_bytes();

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use arc_malachitebft_app_channel::Reply;
 use arc_malachitebft_app_channel::app::consensus::SignedConsensusMsg;
 use arc_malachitebft_app_channel::app::engine::host::Next;
-use arc_malachitebft_app_channel::app::events::Event;
+use arc_malachitebft_app_channel::app::engine::util::events::Event;
 use arc_malachitebft_app_channel::app::types::core::{Validator as _, ValidatorSet as _};
 use tokio::sync::broadcast::error::RecvError;
 use zkbureau_ledger::ids::Height;
@@ -106,7 +106,9 @@ impl App {
                 .validators
                 .get_by_address(&vote.message.voter)
                 .is_some_and(|v| {
-                    let verified = self.verifier.vote(&vote.message, &vote.signature, v.public_key());
+                    let verified =
+                        self.verifier
+                            .vote(&vote.message, &vote.signature, v.public_key());
                     verified.is_ok()
                 }),
             SignedConsensusMsg::Proposal(proposal) => self
@@ -173,10 +175,12 @@ impl App {
     /// Drops what waits in vain, and notices when something has become possible.
     async fn tidy(&mut self) -> Result<(), ConsensusError> {
         let node = self.node.clone();
-        let possible = blocking(move || propose(&node, node.proposer).map(|executed| {
-            node.announce(node.ledger.tip().height);
-            !executed.block().transactions.is_empty()
-        }))
+        let possible = blocking(move || {
+            propose(&node, node.proposer).map(|executed| {
+                node.announce(node.ledger.tip().height);
+                !executed.block().transactions.is_empty()
+            })
+        })
         .await??;
         let youngest = self.node.pool().youngest();
         self.idle.stuck = (!possible).then(|| (youngest, Instant::now()));

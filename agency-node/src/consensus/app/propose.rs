@@ -86,9 +86,7 @@ impl App {
                 proposer: ours,
                 value: HeaderHash(executed.hash()),
             };
-            meters
-                .keep
-                .time(|| payloads.put(height, &stored, &bytes))?;
+            meters.keep.time(|| payloads.put(height, &stored, &bytes))?;
             Ok(Some((executed, stored, bytes)))
         })
         .await??;
@@ -173,10 +171,7 @@ pub(crate) fn cut(signer: &ChainSigner, head: PartHead, block: &Bytes) -> Vec<Pa
 }
 
 /// Makes the next block from what waits.
-pub(super) fn propose(
-    node: &Node,
-    ours: AgencyId,
-) -> Result<Executed, LedgerError> {
+pub(super) fn propose(node: &Node, ours: AgencyId) -> Result<Executed, LedgerError> {
     let candidates = node.pool().candidates();
     let last = node.ledger.tip().time_ms;
     let time = TimeMs(now().0.max(last.0 + 1));

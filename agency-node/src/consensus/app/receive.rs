@@ -101,11 +101,7 @@ impl App {
         if head.valid_round.is_some() && self.proposals.keys().any(|(_, v)| *v == head.value) {
             self.proposals.insert((head.round, head.value), stored);
             self.round_has_block(head.round);
-            return Ok(Some(Some(proposed(
-                head.height,
-                &stored,
-                Validity::Valid,
-            ))));
+            return Ok(Some(Some(proposed(head.height, &stored, Validity::Valid))));
         }
         Ok(None)
     }
