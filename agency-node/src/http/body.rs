@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use axum::http::{HeaderValue, Request, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::response::Response;
 use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use zkbureau_circuits::encoding::Document;
 
+use super::Api;
+use super::caller::Caller;
+use super::idempotency::Reply;
 use super::problem::Problem;
 
 /// Content type of canonical bytes.
 const OCTETS: &str = "application/octet-stream";
-/// A body must arrive within this time.
-const BODY_TIMEOUT: Duration = Duration::from_secs(20);
-
+/// Content type of JSON.
+const JSON: &str = "application/json";
 /// Memory for bodies that are being read, over all connections.
 const BUDGET_BYTES: usize = 64 << 20;
 /// What the budget is counted in.
@@ -38,21 +39,13 @@ impl Budget {
     }
 }
 
-/// Reads a document of canonical bytes, at most as many as its type allows.
-pub async fn read_document<T: Document>(
-    request: Request<Body>,
-    budget: &Budget,
-) -> Result<T, Problem> {
-    let bytes = read(request, T::MAX_BYTES, budget).await?;
-    T::from_bytes(&bytes).map_err(|e| Problem::decode(&e))
-}
-
-/// Reads a body of at most `limit` bytes.
-pub async fn read(
-    request: Request<Body>,
-    limit: usize,
-    budget: &Budget,
-) -> Result<Vec<u8>, Problem> {
+/// Reads a body of at most `limit` bytes, within the time for it. A signed request's body is what
+/// was signed.
+pub async fn read(request: Request<Body>, limit: usize, api: &Api) -> Result<Vec<u8>, Problem> {
+    let digest = request
+        .extensions()
+        .get::<Caller>()
+        .and_then(|caller| caller.digest.clone());
     let kind = request.headers().get(header::CONTENT_TYPE);
     if kind.is_some_and(|kind| kind != OCTETS) {
         return Err(Problem::media_type(OCTETS));
@@ -63,11 +56,12 @@ pub async fn read(
     let Some(bytes) = usize::try_from(declared).ok().filter(|b| *b <= limit) else {
         return Err(Problem::too_large(limit));
     };
-    let _held = budget.take(bytes)?;
+    let _held = api.bodies.take(bytes)?;
+    let seconds = api.settings.limits.body_seconds;
     let read = axum::body::to_bytes(body, limit);
-    let bytes = tokio::time::timeout(BODY_TIMEOUT, read)
+    let bytes = tokio::time::timeout(Duration::from_secs(seconds), read)
         .await
-        .map_err(|_| Problem::timeout(BODY_TIMEOUT.as_secs()).field("body"))?
+        .map_err(|_| Problem::timeout(seconds).field("body"))?
         .map_err(|error| {
             // The limit shows as a source of the error; anything else is a broken connection.
             let text = std::error::Error::source(&error).map(ToString::to_string);
@@ -77,29 +71,57 @@ pub async fn read(
                 Problem::malformed("body", "the body ended early")
             }
         })?;
+    if digest.is_some_and(|digest| !digest.matches(&bytes)) {
+        return Err(Problem::malformed(
+            "content-digest",
+            "the body is not the one that was signed",
+        ));
+    }
     Ok(bytes.into())
+}
+
+/// Canonical bytes as an answer that may be given again.
+pub fn octets_reply(bytes: Vec<u8>) -> Reply {
+    Reply {
+        status: StatusCode::OK,
+        kind: OCTETS,
+        body: bytes.into(),
+    }
+}
+
+/// JSON as an answer that may be given again.
+pub fn json_reply<T: Serialize>(value: &T) -> Reply {
+    Reply {
+        status: StatusCode::OK,
+        kind: JSON,
+        body: serde_json::to_vec(value).expect("plain data").into(),
+    }
+}
+
+/// Gives an answer.
+pub fn reply(reply: Reply) -> Response {
+    let mut response = Response::new(Body::from(reply.body));
+    *response.status_mut() = reply.status;
+    let kind = HeaderValue::from_static(reply.kind);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
 }
 
 /// Answers with canonical bytes.
 pub fn octets(bytes: Vec<u8>) -> Response {
-    with_type(bytes, OCTETS)
+    reply(octets_reply(bytes))
 }
 
 /// Answers with JSON.
 pub fn json<T: Serialize>(value: &T) -> Response {
-    let bytes = serde_json::to_vec(value).expect("plain data");
-    json_bytes(bytes)
+    reply(json_reply(value))
 }
 
 /// Answers with bytes that are JSON.
 pub fn json_bytes(bytes: Vec<u8>) -> Response {
-    with_type(bytes, "application/json")
-}
-
-fn with_type(bytes: Vec<u8>, kind: &'static str) -> Response {
-    (
-        [(header::CONTENT_TYPE, HeaderValue::from_static(kind))],
-        bytes,
-    )
-        .into_response()
+    reply(Reply {
+        status: StatusCode::OK,
+        kind: JSON,
+        body: bytes.into(),
+    })
 }

@@ -1,107 +1,46 @@
-//! Routes of the ledger: transactions in, headers and proofs out.
+//! Routes of the ledger: headers and proofs out.
 
-use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, Request, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::Response;
 use serde::Serialize;
-use serde_json::json;
-use zkbureau_circuits::encoding::Document;
-use zkbureau_circuits::ids::AgencyId;
-use zkbureau_circuits::period::Period;
-use zkbureau_ledger::ids::{AnchorId, AuditId, ChainId, Height, TimeMs, TxHash};
+use utoipa::ToSchema;
+use zkbureau_circuits::encoding::{Digest32, Document};
+use zkbureau_ledger::LedgerError;
+use zkbureau_ledger::ids::{AnchorId, AuditId, Height};
 use zkbureau_ledger::state::{AnchorStatus, RegistryKey};
-use zkbureau_ledger::transaction::Transaction;
-use zkbureau_ledger::{LedgerError, TxError};
 
+use super::openapi::Canonical;
 use super::problem::Problem;
-use super::{Api, MAX_WAIT, Shared, body};
-use crate::node::{QueueError, now};
+use super::{Api, Shared, body};
+use crate::node::{Node, now};
 
 /// One part of a path, as text.
-type Part = Result<Path<String>, PathRejection>;
+pub type Part = Result<Path<String>, PathRejection>;
 /// Two parts.
 type Parts = Result<Path<(String, String)>, PathRejection>;
 
 /// The genesis file, byte for byte.
+#[utoipa::path(get, path = "/v1/genesis", tag = "ledger",
+    responses((status = 200, description = "The genesis file, byte for byte", content_type = "application/json", body = Object)))]
 pub async fn genesis(State(api): Shared) -> Response {
     body::json_bytes(api.node.genesis_file.clone())
 }
 
-/// What [`status`] answers.
-#[derive(Debug, Serialize)]
-pub struct Status {
-    chain_id: ChainId,
-    height: Height,
-    time_ms: TimeMs,
-    schema_version: u32,
-    agencies: Vec<AgencyStatus>,
-}
-
-#[derive(Debug, Serialize)]
-struct AgencyStatus {
-    id: AgencyId,
-    name: String,
-    period: Option<Period>,
-    leaves: u64,
-    batches: u64,
-    records: u64,
-}
-
-impl Status {
-    /// Where the ledger stands. Convenience: nothing here is proven.
-    pub fn read(node: &crate::node::Node) -> Result<Self, LedgerError> {
-        let tip = node.ledger.tip();
-        let columns = node.ledger.columns(tip.height)?;
-        let consortium = node.ledger.consortium();
-        let agencies = consortium
-            .agencies
-            .iter()
-            .map(|agency| {
-                let column = columns.get(agency.id);
-                AgencyStatus {
-                    id: agency.id,
-                    name: agency.name.clone(),
-                    period: column.and_then(|c| c.closed),
-                    leaves: column.map_or(0, |c| c.leaves),
-                    batches: column.map_or(0, |c| c.batches),
-                    records: column.map_or(0, |c| c.records),
-                }
-            })
-            .collect();
-        Ok(Self {
-            chain_id: *node.ledger.chain_id(),
-            height: tip.height,
-            time_ms: tip.time_ms,
-            schema_version: consortium.schema_version,
-            agencies,
-        })
-    }
-}
-
-/// Height, time and agencies.
-pub async fn status(State(api): Shared) -> Result<Response, Problem> {
-    let node = api.node.clone();
-    let status = api
-        .reads
-        .run(move || Status::read(&node).map_err(|e| ledger_problem(&e)))
-        .await?;
-    Ok(body::json(&status))
-}
-
 /// The newest header with its certificate.
+#[utoipa::path(get, path = "/v1/headers/latest", tag = "ledger",
+    responses((status = 200, description = "`SignedHeader`, canonical bytes", content_type = "application/octet-stream", body = Canonical)))]
 pub async fn latest_header(State(api): Shared) -> Result<Response, Problem> {
     let height = api.node.ledger.tip().height;
     header_at(&api, height).await
 }
 
 /// A header with its certificate.
+#[utoipa::path(get, path = "/v1/headers/{height}", tag = "ledger", params(("height" = u64, Path, description = "Height")),
+    responses((status = 200, description = "`SignedHeader`, canonical bytes", content_type = "application/octet-stream", body = Canonical)))]
 pub async fn header(State(api): Shared, part: Part) -> Result<Response, Problem> {
     let height = height(part)?;
     header_at(&api, height).await
@@ -121,47 +60,9 @@ async fn header_at(api: &Arc<Api>, height: Height) -> Result<Response, Problem> 
     Ok(body::octets(header.to_bytes()))
 }
 
-/// Takes a transaction.
-pub async fn submit(State(api): Shared, request: Request<Body>) -> Result<Response, Problem> {
-    let transaction: Transaction = body::read_document(request, &api.bodies).await?;
-    let node = api.node.clone();
-    let queued = api
-        .checks
-        .run(move || node.submit(transaction).map_err(|e| queue_problem(&e)))
-        .await?;
-    let hash = queued.hash;
-    Ok((StatusCode::ACCEPTED, body::json(&json!({ "hash": hash }))).into_response())
-}
-
-/// Where a transaction stands; waits up to `wait_ms` for its end.
-pub async fn transaction(
-    State(api): Shared,
-    part: Part,
-    query: Result<Query<HashMap<String, String>>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let hash: TxHash = digest(part, "hash")?;
-    let deadline = tokio::time::Instant::now() + wait(query)?;
-    let mut blocks = api.node.watch();
-    loop {
-        // Marked as seen before the look-up, so that no block falls between the two.
-        blocks.mark_unchanged();
-        let node = api.node.clone();
-        let standing = api
-            .reads
-            .run(move || node.standing(hash).map_err(|e| ledger_problem(&e)))
-            .await?;
-        let over = !standing.may_change() || api.node.is_stopping();
-        if over
-            || tokio::time::timeout_at(deadline, blocks.changed())
-                .await
-                .is_err()
-        {
-            return Ok(body::json(&standing));
-        }
-    }
-}
-
 /// The roots under a height's state root.
+#[utoipa::path(get, path = "/v1/proofs/{height}/roots", tag = "proofs", params(("height" = u64, Path, description = "Height")),
+    responses((status = 200, description = "`Roots`, canonical bytes", content_type = "application/octet-stream", body = Canonical)))]
 pub async fn roots(State(api): Shared, part: Part) -> Result<Response, Problem> {
     let height = height(part)?;
     let node = api.node.clone();
@@ -178,6 +79,8 @@ pub async fn roots(State(api): Shared, part: Part) -> Result<Response, Problem> 
 }
 
 /// Proof of a value of the registry.
+#[utoipa::path(get, path = "/v1/proofs/{height}/registry/{value}", tag = "proofs", params(("height" = u64, Path, description = "Height"), ("value" = String, Path, description = "consortium, schema or columns")),
+    responses((status = 200, description = "`RegistryProof`, canonical bytes", content_type = "application/octet-stream", body = Canonical)))]
 pub async fn registry_proof(State(api): Shared, parts: Parts) -> Result<Response, Problem> {
     let (at, value) = two(parts)?;
     let key = match value.as_str() {
@@ -195,6 +98,8 @@ pub async fn registry_proof(State(api): Shared, parts: Parts) -> Result<Response
 }
 
 /// Proof of an anchor, or that there is none.
+#[utoipa::path(get, path = "/v1/proofs/{height}/anchors/{id}", tag = "proofs", params(("height" = u64, Path, description = "Height"), ("id" = String, Path, description = "Anchor, 64 hexadecimal digits")),
+    responses((status = 200, description = "`RegistryProof`, canonical bytes", content_type = "application/octet-stream", body = Canonical)))]
 pub async fn anchor_proof(State(api): Shared, parts: Parts) -> Result<Response, Problem> {
     let (at, id) = two(parts)?;
     let id: AnchorId = parse_digest(&id, "id")?;
@@ -202,6 +107,8 @@ pub async fn anchor_proof(State(api): Shared, parts: Parts) -> Result<Response, 
 }
 
 /// Proof of an audit request, or that there is none.
+#[utoipa::path(get, path = "/v1/proofs/{height}/audits/{id}", tag = "proofs", params(("height" = u64, Path, description = "Height"), ("id" = String, Path, description = "Audit request, 64 hexadecimal digits")),
+    responses((status = 200, description = "`RegistryProof`, canonical bytes", content_type = "application/octet-stream", body = Canonical)))]
 pub async fn audit_proof(State(api): Shared, parts: Parts) -> Result<Response, Problem> {
     let (at, id) = two(parts)?;
     let id: AuditId = parse_digest(&id, "id")?;
@@ -223,6 +130,48 @@ async fn proof(api: &Arc<Api>, at: Height, key: RegistryKey) -> Result<Response,
 }
 
 /// Where an anchor stands. Convenience: nothing here is proven.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AnchorView {
+    /// `unknown`, `authorised`, `expired`, `revoked` or `consumed`.
+    #[schema(value_type = String)]
+    status: &'static str,
+    /// Height at which it was anchored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    anchored: Option<Height>,
+    /// Height at which it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    revoked: Option<Height>,
+    /// Height at which it was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    height: Option<Height>,
+    /// Digest of the inquiry that used it.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "hex_option")]
+    #[schema(value_type = Option<String>)]
+    inquiry: Option<Digest32>,
+}
+
+impl Default for AnchorView {
+    fn default() -> Self {
+        Self {
+            status: "unknown",
+            anchored: None,
+            revoked: None,
+            height: None,
+            inquiry: None,
+        }
+    }
+}
+
+fn hex_option<S: serde::Serializer>(digest: &Option<Digest32>, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(&hex::encode(digest.unwrap_or_default()))
+}
+
+/// Where an anchor stands. Convenience: nothing here is proven.
+#[utoipa::path(get, path = "/v1/anchors/{id}", tag = "ledger", params(("id" = String, Path, description = "Anchor, 64 hexadecimal digits")),
+    responses((status = 200, description = "Where the anchor stands", body = AnchorView)))]
 pub async fn anchor(State(api): Shared, part: Part) -> Result<Response, Problem> {
     let id: AnchorId = digest(part, "id")?;
     let node = api.node.clone();
@@ -235,30 +184,28 @@ pub async fn anchor(State(api): Shared, part: Part) -> Result<Response, Problem>
                 .anchor(tip.height, id)
                 .map_err(|e| ledger_problem(&e))?;
             let Some(state) = state else {
-                return Ok(json!({ "status": "unknown" }));
+                return Ok(AnchorView::default());
             };
-            let mut value = match state.status(now().day()) {
-                AnchorStatus::Authorised => json!({ "status": "authorised" }),
-                AnchorStatus::Expired => json!({ "status": "expired" }),
-                AnchorStatus::Revoked => json!({ "status": "revoked" }),
-                AnchorStatus::Consumed => json!({ "status": "consumed" }),
-            };
-            value["anchored"] = json!(state.anchored);
-            if let Some(revoked) = &state.revoked {
-                value["revoked"] = json!(revoked.height);
-            }
-            // What the trail is read for: the block of the inquiry, and what was inquired.
-            if let Some(consumed) = &state.consumed {
-                value["height"] = json!(consumed.height);
-                value["inquiry"] = json!(hex::encode(consumed.digest));
-            }
-            Ok(value)
+            Ok(AnchorView {
+                status: match state.status(now().day()) {
+                    AnchorStatus::Authorised => "authorised",
+                    AnchorStatus::Expired => "expired",
+                    AnchorStatus::Revoked => "revoked",
+                    AnchorStatus::Consumed => "consumed",
+                },
+                anchored: Some(state.anchored),
+                revoked: state.revoked.as_ref().map(|r| r.height),
+                // What the trail is read for: the block of the inquiry, and what was inquired.
+                height: state.consumed.as_ref().map(|c| c.height),
+                inquiry: state.consumed.as_ref().map(|c| c.digest),
+            })
         })
         .await?;
     Ok(body::json(&value))
 }
 
-fn exists(node: &crate::node::Node, height: Height) -> Result<(), Problem> {
+/// Refuses heights that are not there yet.
+pub fn exists(node: &Node, height: Height) -> Result<(), Problem> {
     let tip = node.ledger.tip().height;
     if height > tip {
         return Err(Problem::not_found(
@@ -269,7 +216,8 @@ fn exists(node: &crate::node::Node, height: Height) -> Result<(), Problem> {
     Ok(())
 }
 
-fn parse_height(text: &str) -> Result<Height, Problem> {
+/// A height: decimal digits only.
+pub fn parse_height(text: &str) -> Result<Height, Problem> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     text.parse()
         .ok()
@@ -288,7 +236,8 @@ fn two(parts: Parts) -> Result<(Height, String), Problem> {
     Ok((parse_height(&height)?, other))
 }
 
-fn digest<T: FromStr>(part: Part, field: &'static str) -> Result<T, Problem> {
+/// A digest in a path.
+pub fn digest<T: FromStr>(part: Part, field: &'static str) -> Result<T, Problem> {
     let Path(text) = part.map_err(|_| not_text(field))?;
     parse_digest(&text, field)
 }
@@ -302,83 +251,14 @@ fn not_text(field: &'static str) -> Problem {
     Problem::malformed(field, "the path is not UTF-8 text")
 }
 
-/// The time a client wants to be kept waiting.
-fn wait(
-    query: Result<Query<HashMap<String, String>>, QueryRejection>,
-) -> Result<Duration, Problem> {
-    let Query(query) = query.map_err(|_| Problem::malformed("query", "not a query string"))?;
-    if let Some(unknown) = query.keys().find(|k| *k != "wait_ms") {
-        let field: String = unknown.chars().take(64).collect();
-        return Err(Problem::malformed(field, "the only parameter is wait_ms"));
-    }
-    let Some(text) = query.get("wait_ms") else {
-        return Ok(Duration::ZERO);
-    };
-    let limit = MAX_WAIT.as_millis() as u64;
-    text.parse()
-        .ok()
-        .filter(|ms| *ms <= limit)
-        .map(Duration::from_millis)
-        .ok_or_else(|| {
-            Problem::malformed("wait_ms", format!("milliseconds, from 0 to {limit}")).limit(limit)
-        })
-}
-
-fn queue_problem(error: &QueueError) -> Problem {
-    match error {
-        QueueError::Refused(error) => transaction_problem(error),
-        QueueError::Full(full) => Problem::queue_full(full.what, full.limit),
-        QueueError::Stopping => Problem::busy("the node is shutting down"),
-        QueueError::Ledger(error) => ledger_problem(error),
-    }
-}
-
-/// Names the field that is wrong, and its limit where it has one.
-fn transaction_problem(error: &TxError) -> Problem {
-    let problem = Problem::unacceptable(error.to_string());
-    match error {
-        TxError::Size { limit, .. } => problem.field("body").limit(*limit),
-        TxError::Count { field, max, .. } => problem.field(*field).limit(*max),
-        TxError::Order { field, item } => problem.field(format!("{field}[{item}]")),
-        TxError::OtherChain => problem.field("chain"),
-        TxError::NotInForce => problem.field("kind"),
-        TxError::UnknownAgency(_) => problem.field("agency"),
-        TxError::UnknownAuditor(_) => problem.field("auditor"),
-        TxError::Signature { .. } => problem.field("signature"),
-        TxError::EffectivePeriod {
-            entry, reported, ..
-        } => problem
-            .field(format!("entries[{entry}].effective_period"))
-            .limit(reported.to_string()),
-        TxError::Point { entry, class } => problem.field(format!("entries[{entry}].{class}")),
-        TxError::RangeArgument { .. } => problem.field("argument"),
-        TxError::Schema { expected, .. } => problem.field("schema").limit(*expected),
-        TxError::Number { expected, .. } => problem.field("number").limit(*expected),
-        TxError::PeriodBack { column, .. } => problem.field("period").limit(column.to_string()),
-        TxError::PeriodAhead { limit, .. } => problem.field("period").limit(limit.to_string()),
-        TxError::LogFull { entry } => problem.field(format!("entries[{entry}].index")),
-        TxError::ColumnOpened(_) => problem.field("agency"),
-        TxError::AnchorExists(_)
-        | TxError::UnknownAnchor(_)
-        | TxError::Revoked(_)
-        | TxError::Consumed(_) => problem.field("anchor"),
-        TxError::AnchorExpiry { max, .. } => problem.field("expiry").limit(max.0),
-        TxError::AnchorsFull { limit } => problem.field("anchor").limit(*limit),
-        TxError::Expired { expiry, .. } => problem.field("expiry").limit(expiry.0),
-        TxError::UnknownAttribute(_) => problem.field("attributes"),
-        TxError::AuditExists(_) => problem.field("nonce"),
-        TxError::AuditPeriod { .. } => problem.field("period"),
-        TxError::AuditTooSoon { limit, .. } => problem.field("agencies").limit(*limit),
-    }
-}
-
-fn ledger_problem(error: &LedgerError) -> Problem {
+/// The ledger failed; the log says how.
+pub fn ledger_problem(error: &LedgerError) -> Problem {
     tracing::error!(%error, "the ledger failed to answer");
     Problem::internal()
 }
 
 /// Like [`ledger_problem`], for reads at a height that may be too old.
-fn state_problem(node: &crate::node::Node, error: &LedgerError) -> Problem {
+pub fn state_problem(node: &Node, error: &LedgerError) -> Problem {
     match error {
         LedgerError::Pruned { .. } => {
             Problem::pruned(node.ledger.consortium().policies.kept_versions)

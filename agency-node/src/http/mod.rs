@@ -1,48 +1,71 @@
-//! The HTTP API, on loopback: canonical bytes for whatever is verified, JSON for people's eyes,
+//! The HTTP API (`spec/http.md`): canonical bytes for whatever is verified, JSON for people's eyes,
 //! `application/problem+json` for every error.
 //!
-//! - [`ledger`]: transactions, headers, proofs; [`agencies`]: asks and audits;
-//! - [`problem`], [`body`]: answers and bounded reads;
-//! - [`gate`]: how much work is done at once; [`listener`]: how many connections are open.
+//! ```text
+//! serve ─▶ tls ─▶ hyper ─▶ routes ─▶ log, caller (signature, quota), time ─▶ handler ─▶ gate ─▶ node
+//! ```
+//!
+//! - [`serve`](mod@serve), [`tls`], [`stream`]: connections, their bounds and timeouts; [`settings`];
+//! - [`routes`], [`openapi`]: what is served, and its description;
+//! - [`ledger`], [`transactions`], [`agencies`], [`status`], [`events`], [`health`]: the handlers;
+//! - [`caller`], [`signature`], [`quota`]: who asks, and how often;
+//! - [`problem`], [`body`], [`idempotency`], [`gate`], [`metrics`]: what handlers share.
 //!
 //! Nothing about a person is ever part of a URL, so nothing about a person is in an access log.
 
 mod agencies;
 mod body;
+mod caller;
+mod events;
 mod gate;
+mod health;
+mod idempotency;
 mod ledger;
-mod listener;
+mod metrics;
+pub mod openapi;
 mod problem;
+mod quota;
+mod routes;
+mod serve;
+pub mod settings;
+pub mod signature;
+mod status;
+mod stream;
+mod tls;
+mod transactions;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
 use self::body::Budget;
+use self::caller::Callers;
+use self::events::Events;
 use self::gate::Gate;
-pub use self::ledger::Status;
-use self::listener::Bounded;
+use self::idempotency::Memory;
+use self::metrics::Metrics;
 use self::problem::Problem;
+pub use self::settings::{Settings, SettingsError};
+pub use self::status::Status;
+use self::tls::Certificates;
 use crate::node::Node;
 
 /// Longest time a client may ask to be kept waiting.
-pub const MAX_WAIT: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 /// No request takes longer than this.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// Connections open at once.
-const MAX_CONNECTIONS: usize = 512;
 
 /// What handlers share.
 pub struct Api {
     node: Arc<Node>,
+    settings: Settings,
     /// Checks of transactions: milliseconds of every core each.
     checks: Gate,
     /// Answers of agencies: milliseconds of one core each.
@@ -51,49 +74,45 @@ pub struct Api {
     reads: Gate,
     /// Memory for bodies.
     bodies: Budget,
+    /// Answers that may be given again.
+    memory: Arc<Memory>,
+    /// Quotas and signatures.
+    callers: Callers,
+    /// Subscribers.
+    events: Events,
+    metrics: Metrics,
 }
 
 impl Api {
-    fn new(node: Arc<Node>) -> Self {
+    fn new(node: Arc<Node>, settings: Settings) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
-            node,
             checks: Gate::new("checking transactions", cores, 256),
             answers: Gate::new("answering", cores, 128),
             reads: Gate::new("reading", 4 * cores, 512),
             bodies: Budget::new(),
+            memory: Arc::default(),
+            callers: Callers::new(&settings),
+            events: Events::new(settings.limits.subscribers),
+            metrics: Metrics::new(node.clone()),
+            node,
+            settings,
         }
     }
 }
 
-type Shared = axum::extract::State<Arc<Api>>;
+type Shared = State<Arc<Api>>;
 
-fn router(node: Arc<Node>) -> Router {
-    Router::new()
-        .route("/v1/genesis", get(ledger::genesis))
-        .route("/v1/status", get(ledger::status))
-        .route("/v1/headers/latest", get(ledger::latest_header))
-        .route("/v1/headers/{height}", get(ledger::header))
-        .route("/v1/transactions", post(ledger::submit))
-        .route("/v1/transactions/{hash}", get(ledger::transaction))
-        .route("/v1/proofs/{height}/roots", get(ledger::roots))
-        .route(
-            "/v1/proofs/{height}/registry/{value}",
-            get(ledger::registry_proof),
-        )
-        .route(
-            "/v1/proofs/{height}/anchors/{id}",
-            get(ledger::anchor_proof),
-        )
-        .route("/v1/proofs/{height}/audits/{id}", get(ledger::audit_proof))
-        .route("/v1/anchors/{id}", get(ledger::anchor))
-        .route("/v1/agencies/{agency}/asks", post(agencies::ask))
-        .route("/v1/agencies/{agency}/audits", post(agencies::audit))
-        .fallback(async || Problem::no_route())
-        .method_not_allowed_fallback(async || Problem::method())
+fn router(api: &Arc<Api>) -> Router {
+    routes::routes()
+        .router
         .layer(middleware::from_fn(limit_time))
-        .layer(middleware::from_fn(log))
-        .with_state(Arc::new(Api::new(node)))
+        .layer(middleware::from_fn_with_state(
+            api.clone(),
+            caller::identify,
+        ))
+        .layer(middleware::from_fn_with_state(api.clone(), log))
+        .with_state(api.clone())
 }
 
 async fn limit_time(request: Request<Body>, next: Next) -> Response {
@@ -103,16 +122,21 @@ async fn limit_time(request: Request<Body>, next: Next) -> Response {
     }
 }
 
-/// Logs the route, never the URL, and the outcome.
-async fn log(request: Request<Body>, next: Next) -> Response {
+/// Logs and counts the route, never the URL, and the outcome.
+async fn log(State(api): Shared, request: Request<Body>, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let start = Instant::now();
     let response = next.run(request).await;
     let status = response.status();
     let route = route.as_ref().map_or("-", MatchedPath::as_str);
-    let ms = start.elapsed().as_millis() as u64;
-    if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+    let took = start.elapsed();
+    api.metrics.request(route, &method, status, took);
+    let ms = took.as_millis() as u64;
+    if status.is_server_error()
+        && status != StatusCode::SERVICE_UNAVAILABLE
+        && status != StatusCode::GATEWAY_TIMEOUT
+    {
         tracing::error!(%method, route, status = status.as_u16(), ms, "request");
     } else {
         tracing::debug!(%method, route, status = status.as_u16(), ms, "request");
@@ -120,13 +144,60 @@ async fn log(request: Request<Body>, next: Next) -> Response {
     response
 }
 
-/// Serves until `stopped` resolves and the requests in hand are done.
+/// A server with settings that make sense for its address.
+pub struct Server {
+    listener: TcpListener,
+    api: Arc<Api>,
+    certificates: Option<Certificates>,
+}
+
+impl Server {
+    /// Checks the settings and reads the certificate.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the setting that is wrong.
+    pub fn new(
+        listener: TcpListener,
+        node: Arc<Node>,
+        settings: Settings,
+    ) -> Result<Self, SettingsError> {
+        let address = listener
+            .local_addr()
+            .map_err(|e| SettingsError::Listen(e.to_string()))?;
+        settings.validate(address)?;
+        let certificates = settings.tls.clone().map(Certificates::open).transpose()?;
+        Ok(Self {
+            listener,
+            api: Arc::new(Api::new(node, settings)),
+            certificates,
+        })
+    }
+
+    /// Serves until `stopped` resolves and the requests in hand are done.
+    ///
+    /// # Errors
+    /// None at present: a failed accept is tried again.
+    pub async fn run(self, stopped: impl Future<Output = ()> + Send) -> std::io::Result<()> {
+        let events = tokio::spawn({
+            let api = self.api.clone();
+            async move { api.events.run(api.node.clone()).await }
+        });
+        let router = router(&self.api);
+        let served = serve::run(self.listener, router, self.api, self.certificates, stopped).await;
+        events.abort();
+        served
+    }
+}
+
+/// Serves a development network on loopback: plain HTTP, every client is this machine's own.
+///
+/// # Errors
+/// When the address is not loopback.
 pub async fn serve(
     listener: TcpListener,
     node: Arc<Node>,
     stopped: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(Bounded::new(listener, MAX_CONNECTIONS), router(node))
-        .with_graceful_shutdown(stopped)
-        .await
+    let server = Server::new(listener, node, Settings::default()).map_err(std::io::Error::other)?;
+    server.run(stopped).await
 }

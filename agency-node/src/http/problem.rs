@@ -1,12 +1,16 @@
 //! Errors of the HTTP API as `application/problem+json` (RFC 9457), with the field that is wrong
 //! and its limit where there is one.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 use zkbureau_circuits::error::DecodeError;
+use zkbureau_circuits::ids::AgencyId;
 
 /// An error answer. Boxed, because it is the rare end of many functions.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,14 +27,22 @@ struct Parts {
     retry_after_s: Option<u32>,
 }
 
-#[derive(Serialize)]
-struct ProblemBody<'a> {
+/// The body of every error answer (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemBody<'a> {
+    /// `urn:zkbureau:problem:` and a name.
     r#type: String,
+    /// Short, the same for every problem of the type.
     title: &'a str,
+    /// The HTTP status.
     status: u16,
+    /// What happened.
     detail: &'a str,
+    /// Which part of the request is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    /// The limit that it broke.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<&'a Value>,
 }
@@ -65,6 +77,17 @@ impl Problem {
             DecodeError::TooLong { limit, .. } => Self::too_large(*limit),
             _ => Self::malformed("body", error.to_string()),
         }
+    }
+
+    /// 401: a right is needed and not proven.
+    pub fn unsigned(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "signature",
+            "A valid signature is needed",
+            detail.into(),
+        )
+        .field("signature")
     }
 
     /// 403: no right to an answer. The same for every reason on purpose.
@@ -130,6 +153,18 @@ impl Problem {
         .limit(kept)
     }
 
+    /// 410: a stream of events cannot be resumed from so far back.
+    pub fn too_far_back(blocks: u64) -> Self {
+        Self::new(
+            StatusCode::GONE,
+            "too-far-back",
+            "Too far back",
+            format!("a stream resumes at most {blocks} blocks back; read the headers instead"),
+        )
+        .field("last-event-id")
+        .limit(blocks)
+    }
+
     /// 413: the body is larger than the route takes.
     pub fn too_large(limit: usize) -> Self {
         Self::new(
@@ -163,8 +198,33 @@ impl Problem {
         )
     }
 
+    /// 422: an idempotency key that was used for something else.
+    pub fn key_reused() -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency-key-reused",
+            "Idempotency key used before",
+            "this key was used for a request with another body".to_owned(),
+        )
+        .field("idempotency-key")
+    }
+
+    /// 429: more than the client's quota. `per_second` of `what` come back.
+    pub fn quota(what: &'static str, per_second: u32, retry_after_s: u32) -> Self {
+        let mut problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "quota",
+            "Too many requests",
+            format!("more {what} than the quota of {per_second} a second and its burst"),
+        )
+        .field(what)
+        .limit(per_second);
+        problem.0.retry_after_s = Some(retry_after_s);
+        problem
+    }
+
     /// 429: the queue of transactions is full.
-    pub fn queue_full(what: &'static str, limit: u64) -> Self {
+    pub fn queue_full(what: &'static str, limit: u64, retry_after: Duration) -> Self {
         let mut problem = Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "queue-full",
@@ -172,7 +232,9 @@ impl Problem {
             format!("the queue holds at most {limit} {what}; try again in a moment"),
         )
         .limit(limit);
-        problem.0.retry_after_s = Some(1);
+        // Whole seconds, and never at once.
+        let seconds = retry_after.as_secs_f64().ceil().max(1.0);
+        problem.0.retry_after_s = Some(seconds as u32);
         problem
     }
 
@@ -198,6 +260,45 @@ impl Problem {
         problem
     }
 
+    /// 503: the node is not fit for use: it is behind, starting or stopping.
+    pub fn not_ready(reason: impl Into<String>) -> Self {
+        let mut problem = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not-ready",
+            "The node is not ready",
+            reason.into(),
+        );
+        problem.0.retry_after_s = Some(5);
+        problem
+    }
+
+    /// 504: another agency did not answer in time.
+    pub fn unreachable(agency: AgencyId, deadline_s: u64) -> Self {
+        let mut problem = Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "unreachable",
+            "The agency cannot be reached",
+            format!("{agency} did not answer within {deadline_s} seconds over any path"),
+        )
+        .field("agency")
+        .limit(deadline_s);
+        problem.0.retry_after_s = Some(5);
+        problem
+    }
+
+    /// Whether the same request would fare the same next time.
+    pub fn is_final(&self) -> bool {
+        let status = self.0.status;
+        status.is_client_error()
+            && !matches!(
+                status,
+                StatusCode::REQUEST_TIMEOUT
+                    | StatusCode::TOO_MANY_REQUESTS
+                    | StatusCode::NOT_FOUND
+                    | StatusCode::UNAUTHORIZED
+            )
+    }
+
     /// Names the field that is wrong.
     pub fn field(mut self, field: impl Into<String>) -> Self {
         self.0.field = Some(field.into());
@@ -210,7 +311,7 @@ impl Problem {
         self
     }
 
-    #[cfg(test)]
+    /// The status.
     pub fn status(&self) -> StatusCode {
         self.0.status
     }
@@ -234,6 +335,15 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
+        if self.0.status == StatusCode::UNAUTHORIZED {
+            // What a signature should cover: RFC 9421, section 5.
+            headers.insert(
+                "accept-signature",
+                HeaderValue::from_static(
+                    "sig=(\"@method\" \"@target-uri\" \"content-digest\");created;nonce;keyid;alg=\"ed25519\"",
+                ),
+            );
+        }
         if let Some(seconds) = self.0.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use zkbureau_circuits::encoding::{Digest32, Document};
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::block::Block;
@@ -45,6 +45,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const OVERDUE_PER_BLOCK: usize = 4;
 /// Transactions that are checked again together when the rules change.
 const RECHECKED: usize = 64;
+/// Refusals that a listener may be behind before it misses some.
+const REFUSALS: usize = 256;
 
 /// The running node.
 pub struct Node {
@@ -61,6 +63,8 @@ pub struct Node {
     /// Something changed: an arrival, a block, the end.
     changed: Condvar,
     height: watch::Sender<Height>,
+    /// Transactions that were given up, for whoever listens.
+    refused: broadcast::Sender<TxHash>,
     /// Digest of the consortium's rules after the last block.
     rules: watch::Sender<Digest32>,
     stopping: AtomicBool,
@@ -142,6 +146,7 @@ impl Node {
             checks: Checks::default(),
             changed: Condvar::new(),
             height,
+            refused: broadcast::Sender::new(REFUSALS),
             rules,
             stopping: AtomicBool::new(false),
             importing: Mutex::new(()),
@@ -316,6 +321,11 @@ impl Node {
         self.announce(block.header.height);
     }
 
+    /// Transactions that are given up from now on.
+    pub fn refusals(&self) -> broadcast::Receiver<TxHash> {
+        self.refused.subscribe()
+    }
+
     /// Changes whenever a block changes the consortium: its members, keys, schema or policies.
     pub fn watch_rules(&self) -> watch::Receiver<Digest32> {
         self.rules.subscribe()
@@ -386,6 +396,8 @@ impl Node {
             lasting: is_lasting(error),
         };
         self.pool().refuse(hash, refusal);
+        // An error means that nobody listens.
+        let _ = self.refused.send(*hash);
     }
 
     /// Asks everything to finish.

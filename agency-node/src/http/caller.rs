@@ -1,0 +1,280 @@
+//! Who asks: an address, a known key that signed the request, or this machine itself. Decides
+//! quotas and what an operator may read (`spec/http.md`, "Signed requests" and "Quotas").
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use ed25519_dalek::VerifyingKey;
+use zkbureau_ledger::genesis::Consortium;
+use zkbureau_ledger::keys::PublicKey;
+
+use super::Api;
+use super::problem::Problem;
+use super::quota::{Buckets, Client};
+use super::settings::{Quota, Settings};
+use super::signature::base::Message;
+use super::signature::digest::ContentDigest;
+use super::signature::policy::{self, Claims, NonceError, Nonces};
+use super::signature::{SignatureError, Signed};
+use crate::node::now;
+
+/// Signatures that do not verify, per address.
+const BAD_SIGNATURES: Quota = Quota::new(1, 50);
+
+/// The connection that a request came over; put into every request by the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// The client's address.
+    pub remote: SocketAddr,
+    /// The address it connected to.
+    pub local: SocketAddr,
+    /// Whether the connection is TLS.
+    pub tls: bool,
+}
+
+/// Who asks. Every request has one once it is past [`identify`].
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who is counted.
+    pub client: Client,
+    /// May read what operators see.
+    pub operator: bool,
+    /// Is not counted.
+    pub free: bool,
+    /// The digest that the signature binds the body to.
+    pub digest: Option<ContentDigest>,
+}
+
+impl Caller {
+    /// Refuses whoever is no operator.
+    pub fn operator(&self) -> Result<(), Problem> {
+        if self.operator {
+            return Ok(());
+        }
+        Err(Problem::unsigned(
+            "sign the request with one of the node's operator_keys (spec/http.md)",
+        ))
+    }
+}
+
+/// What is known about callers.
+#[derive(Debug)]
+pub struct Callers {
+    addresses: Buckets,
+    keys: Buckets,
+    anchors: Buckets,
+    bad_signatures: Buckets,
+    nonces: Nonces,
+}
+
+impl Callers {
+    /// Nobody has asked yet.
+    pub fn new(settings: &Settings) -> Self {
+        let quota = &settings.quota;
+        Self {
+            addresses: Buckets::new(quota.address),
+            keys: Buckets::new(quota.key),
+            anchors: Buckets::new(quota.anchors),
+            bad_signatures: Buckets::new(BAD_SIGNATURES),
+            nonces: Nonces::default(),
+        }
+    }
+
+    /// Counts a consent anchor.
+    pub fn count_anchor(&self, caller: &Caller) -> Result<(), Problem> {
+        if caller.free {
+            return Ok(());
+        }
+        count(&self.anchors, caller.client, "consent anchors")
+    }
+
+    fn count_request(&self, caller: &Caller) -> Result<(), Problem> {
+        if caller.free {
+            return Ok(());
+        }
+        let buckets = match caller.client {
+            Client::Key(_) => &self.keys,
+            Client::Address(_) => &self.addresses,
+        };
+        count(buckets, caller.client, "requests")
+    }
+}
+
+fn count(buckets: &Buckets, client: Client, what: &'static str) -> Result<(), Problem> {
+    buckets.take(client).map_err(|seconds| {
+        let quota = buckets.quota();
+        Problem::quota(what, quota.per_second, seconds)
+    })
+}
+
+/// Finds out who asks, counts the request, and lets it pass.
+pub async fn identify(
+    State(api): State<Arc<Api>>,
+    mut request: Request<Body>,
+    next: Next,
+) -> Response {
+    let caller = match recognise(&api, &request) {
+        Ok(caller) => caller,
+        Err(problem) => return problem.into_response(),
+    };
+    if let Err(problem) = api.callers.count_request(&caller) {
+        return problem.into_response();
+    }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+fn recognise(api: &Api, request: &Request<Body>) -> Result<Caller, Problem> {
+    let Some(peer) = request.extensions().get::<Peer>().copied() else {
+        tracing::error!("a request without a connection");
+        return Err(Problem::internal());
+    };
+    let address = Client::of(peer.remote.ip());
+    let here = api.settings.trust_loopback && is_loopback(peer.remote.ip());
+    let mut caller = Caller {
+        client: address,
+        operator: here,
+        free: here,
+        digest: None,
+    };
+    let signed = Signed::read(request.headers()).map_err(|e| problem(&e))?;
+    let Some(signed) = signed else {
+        return Ok(caller);
+    };
+    // Verification costs time, and whoever sends what does not verify is known by address only.
+    let strike = |problem: Problem| match count(
+        &api.callers.bad_signatures,
+        address,
+        "signatures that do not verify",
+    ) {
+        Ok(()) => problem,
+        Err(quota) => quota,
+    };
+    let authority = authority(request, &peer, &api.settings).map_err(strike)?;
+    let message = Message {
+        method: request.method(),
+        scheme: if peer.tls { "https" } else { "http" },
+        authority: &authority,
+        path: request.uri().path(),
+        query: request.uri().query(),
+        headers: request.headers(),
+    };
+    let now = now();
+    let claims =
+        policy::claims(&signed, &message, now).map_err(|e| strike(Problem::unsigned(e.0)))?;
+    let known = Known::find(api, &claims.key);
+    if known == Known::Nobody {
+        // It gives nothing, so nothing is verified: a stranger is an address.
+        return Ok(caller);
+    }
+    verify(api, &signed, &message, &claims).map_err(strike)?;
+    if request.method() != axum::http::Method::GET {
+        caller.digest = ContentDigest::read(request.headers()).map_err(|e| problem(&e))?;
+    }
+    caller.client = Client::Key(claims.key);
+    caller.operator |= known == Known::Operator;
+    Ok(caller)
+}
+
+fn verify(
+    api: &Api,
+    signed: &Signed,
+    message: &Message<'_>,
+    claims: &Claims,
+) -> Result<(), Problem> {
+    let key = VerifyingKey::from_bytes(claims.key.as_bytes())
+        .map_err(|_| problem(&SignatureError::Invalid))?;
+    signed.verify(message, &key).map_err(|e| problem(&e))?;
+    api.callers.nonces.take(claims, now()).map_err(|e| match e {
+        NonceError::Used => Problem::unsigned("the nonce was used before"),
+        NonceError::Full => Problem::busy("too many signed requests"),
+    })
+}
+
+fn problem(error: &SignatureError) -> Problem {
+    match error {
+        SignatureError::Field(name) => {
+            Problem::malformed(*name, "one Ed25519 signature as in RFC 9421")
+        }
+        SignatureError::Component(name) => Problem::malformed(
+            "signature-input",
+            format!("the component {name:?} is unknown, absent, twice or has parameters"),
+        ),
+        SignatureError::Invalid => Problem::unsigned("the signature does not verify"),
+    }
+}
+
+/// What a key is to this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Operator,
+    Client,
+    Nobody,
+}
+
+impl Known {
+    fn find(api: &Api, key: &PublicKey) -> Self {
+        let settings = &api.settings;
+        if settings.operator_keys.contains(key) {
+            Self::Operator
+        } else if settings.client_keys.contains(key)
+            || on_ledger(&api.node.ledger.consortium(), key)
+        {
+            Self::Client
+        } else {
+            Self::Nobody
+        }
+    }
+}
+
+/// Whether the ledger knows a signing key: an agency's, an issuer's or an auditor's.
+fn on_ledger(consortium: &Consortium, key: &PublicKey) -> bool {
+    let agencies = consortium.agencies.iter().map(|a| &a.validator_key);
+    let issuers = consortium.issuers.iter().map(|i| &i.key);
+    let auditors = consortium.auditors.iter().map(|a| &a.key);
+    agencies.chain(issuers).chain(auditors).any(|k| k == key)
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+/// The authority that a signed request is addressed to, which must be this node: otherwise one
+/// node could show another what its client signed.
+fn authority(request: &Request<Body>, peer: &Peer, settings: &Settings) -> Result<String, Problem> {
+    let text = match request.uri().authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => request
+            .headers()
+            .get("host")
+            .and_then(|host| host.to_str().ok()),
+    };
+    let authority = text
+        .ok_or_else(|| Problem::malformed("host", "a signed request names its host"))?
+        .to_ascii_lowercase();
+    // The default port is left out of the component (RFC 9421, section 2.2.3).
+    let default = if peer.tls { ":443" } else { ":80" };
+    let short = |name: &str| name.strip_suffix(default).unwrap_or(name).to_owned();
+    let authority = short(&authority);
+    let local = SocketAddr::new(peer.local.ip().to_canonical(), peer.local.port());
+    let mut names = vec![local.to_string()];
+    if local.ip().is_loopback() {
+        names.push(format!("localhost:{}", local.port()));
+    }
+    let configured = settings.names.iter().map(|name| name.to_ascii_lowercase());
+    if names
+        .into_iter()
+        .chain(configured)
+        .any(|name| short(&name) == authority)
+    {
+        return Ok(authority);
+    }
+    Err(Problem::unsigned(
+        "the request is addressed to another authority than this node's (http.names)",
+    )
+    .field("host"))
+}

@@ -1,0 +1,203 @@
+//! The node's figures (`spec/http.md`, "Metrics"). Nothing personal: routes are templates, methods and
+//! statuses are from short lists.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode_eof, text::encode_registry,
+};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::health;
+use crate::node::Node;
+
+/// Upper bounds of the buckets of request times, in seconds.
+const SECONDS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
+];
+
+/// The registry, and what requests are counted in.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    connections: Gauge,
+    refused: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+/// An open connection: counted as long as it lives.
+pub struct Open(Gauge);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    /// The metrics of a node.
+    pub fn new(node: Arc<Node>) -> Self {
+        let requests = Family::default();
+        let new: fn() -> Histogram = || Histogram::new(SECONDS);
+        let seconds = Family::new_with_constructor(new);
+        let (connections, refused) = (Gauge::default(), Counter::default());
+        let mut registry = Registry::default();
+        let http = registry.sub_registry_with_prefix("zkbureau_http");
+        http.register("requests", "Requests answered", requests.clone());
+        http.register(
+            "request_seconds",
+            "Time from the head of a request to the head of its answer",
+            seconds.clone(),
+        );
+        http.register("connections", "Connections open now", connections.clone());
+        http.register(
+            "refused_connections",
+            "Connections closed at once because their address has too many",
+            refused.clone(),
+        );
+        registry.register_collector(Box::new(NodeFigures(node)));
+        Self {
+            registry,
+            requests,
+            seconds,
+            connections,
+            refused,
+        }
+    }
+
+    /// Counts an answered request. `route` is a template of the router.
+    pub fn request(&self, route: &str, method: &Method, status: StatusCode, took: Duration) {
+        let method = match *method {
+            Method::GET => "GET",
+            Method::POST => "POST",
+            Method::HEAD => "HEAD",
+            // A client may invent methods; a label must not grow with them.
+            _ => "other",
+        };
+        let labels = RequestLabels {
+            route: route.to_owned(),
+            method,
+            status: status.as_u16(),
+        };
+        self.requests.get_or_create(&labels).inc();
+        let labels = RouteLabels {
+            route: route.to_owned(),
+        };
+        self.seconds
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
+    }
+
+    /// Counts a connection for as long as the result lives.
+    pub fn open_connection(&self) -> Open {
+        self.connections.inc();
+        Open(self.connections.clone())
+    }
+
+    /// Counts a connection that was closed at once.
+    pub fn refused_connection(&self) {
+        self.refused.inc();
+    }
+
+    /// Everything as text, with the consensus engine's own figures in front.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        arc_malachitebft_app_channel::app::metrics::export(&mut text);
+        // Each text ends with a mark of its end; there is to be one.
+        let end = text.trim_end().trim_end_matches("# EOF").len();
+        text.truncate(end);
+        // Writing to a string does not fail.
+        let _ = encode_registry(&mut text, &self.registry);
+        let _ = encode_eof(&mut text);
+        text
+    }
+}
+
+/// Figures that are read from the node when somebody asks.
+struct NodeFigures(Arc<Node>);
+
+impl fmt::Debug for NodeFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NodeFigures")
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AgencyLabels {
+    agency: u32,
+}
+
+impl Collector for NodeFigures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let node = &self.0;
+        let tip = node.ledger.tip();
+        let (waiting, bulk_bytes) = {
+            let pool = node.pool();
+            (pool.len(), pool.bulk_bytes())
+        };
+        let ready = health::unready(node).is_none();
+        for (name, help, value) in [
+            (
+                "zkbureau_ledger_height",
+                "Height of the newest block",
+                tip.height.0 as f64,
+            ),
+            (
+                "zkbureau_ledger_block_time_seconds",
+                "Time of the newest block, since 1970",
+                tip.time_ms.0 as f64 / 1000.0,
+            ),
+            (
+                "zkbureau_ready",
+                "1 when the node is fit for use",
+                f64::from(u8::from(ready)),
+            ),
+            (
+                "zkbureau_mempool_transactions",
+                "Transactions waiting for a block",
+                waiting as f64,
+            ),
+            (
+                "zkbureau_mempool_batch_bytes",
+                "Bytes of the batches among them",
+                bulk_bytes as f64,
+            ),
+        ] {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+        }
+        let mut pending = encoder.encode_descriptor(
+            "zkbureau_vault_pending_batches",
+            "Batches in the vault that are not yet final",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (id, agency) in &node.agencies {
+            let labels = AgencyLabels { agency: id.0 };
+            let gauge = ConstGauge::new(agency.status().pending as f64);
+            gauge.encode(pending.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}

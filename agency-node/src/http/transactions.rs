@@ -1,0 +1,183 @@
+//! Transactions: taking them, and telling where they stand.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+use zkbureau_circuits::encoding::Document;
+use zkbureau_ledger::TxError;
+use zkbureau_ledger::ids::TxHash;
+use zkbureau_ledger::transaction::{Kind, Transaction};
+
+use super::caller::Caller;
+use super::ledger::{Part, digest, ledger_problem};
+use super::openapi::Canonical;
+use super::problem::Problem;
+use super::{MAX_WAIT, Shared, body, idempotency};
+use crate::node::QueueError;
+
+/// What a transaction that was taken is called.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Taken {
+    /// Its hash.
+    #[schema(value_type = String)]
+    hash: TxHash,
+}
+
+/// Where a transaction stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StandingView {
+    /// `final`, `pending`, `refused` or `unknown`.
+    status: String,
+    /// Height of its block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u64>,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// Takes a transaction.
+///
+/// The same bytes again are the same transaction. An `Idempotency-Key` is remembered for an hour.
+#[utoipa::path(post, path = "/v1/transactions", tag = "ledger",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 128 characters")),
+    request_body(content = Canonical, content_type = "application/octet-stream", description = "`Transaction`, canonical bytes"),
+    responses((status = 202, description = "It waits for a block, or is in one", body = Taken)))]
+pub async fn submit(
+    State(api): Shared,
+    Extension(caller): Extension<Caller>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let key = idempotency::key(request.headers())?;
+    let bytes = body::read(request, Transaction::MAX_BYTES, &api).await?;
+    let run = || async {
+        let transaction = Transaction::from_bytes(&bytes).map_err(|e| Problem::decode(&e))?;
+        if transaction.kind() == Kind::AnchorConsent {
+            api.callers.count_anchor(&caller)?;
+        }
+        let node = api.node.clone();
+        let queued = api
+            .checks
+            .run(move || node.submit(transaction).map_err(|e| queue_problem(&e)))
+            .await?;
+        let taken = Taken { hash: queued.hash };
+        let mut reply = body::json_reply(&taken);
+        reply.status = StatusCode::ACCEPTED;
+        Ok(reply)
+    };
+    let outcome = api
+        .memory
+        .once(caller.client, "/v1/transactions", key, &bytes, run)
+        .await;
+    outcome.map(body::reply)
+}
+
+/// Where a transaction stands; waits up to `wait_ms` for its end.
+#[utoipa::path(get, path = "/v1/transactions/{hash}", tag = "ledger",
+    params(("hash" = String, Path, description = "Hash, 64 hexadecimal digits"),
+        ("wait_ms" = Option<u64>, Query, description = "Wait for an end, at most 30,000 ms")),
+    responses((status = 200, description = "Where it stands", body = StandingView)))]
+pub async fn transaction(
+    State(api): Shared,
+    part: Part,
+    query: Result<Query<HashMap<String, String>>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let hash: TxHash = digest(part, "hash")?;
+    let deadline = tokio::time::Instant::now() + wait(query)?;
+    let mut blocks = api.node.watch();
+    loop {
+        // Marked as seen before the look-up, so that no block falls between the two.
+        blocks.mark_unchanged();
+        let node = api.node.clone();
+        let standing = api
+            .reads
+            .run(move || node.standing(hash).map_err(|e| ledger_problem(&e)))
+            .await?;
+        let over = !standing.may_change() || api.node.is_stopping();
+        if over
+            || tokio::time::timeout_at(deadline, blocks.changed())
+                .await
+                .is_err()
+        {
+            return Ok(body::json(&standing));
+        }
+    }
+}
+
+/// The time a client wants to be kept waiting.
+fn wait(
+    query: Result<Query<HashMap<String, String>>, QueryRejection>,
+) -> Result<Duration, Problem> {
+    let Query(query) = query.map_err(|_| Problem::malformed("query", "not a query string"))?;
+    if let Some(unknown) = query.keys().find(|k| *k != "wait_ms") {
+        let field: String = unknown.chars().take(64).collect();
+        return Err(Problem::malformed(field, "the only parameter is wait_ms"));
+    }
+    let Some(text) = query.get("wait_ms") else {
+        return Ok(Duration::ZERO);
+    };
+    let limit = MAX_WAIT.as_millis() as u64;
+    text.parse()
+        .ok()
+        .filter(|ms| *ms <= limit)
+        .map(Duration::from_millis)
+        .ok_or_else(|| {
+            Problem::malformed("wait_ms", format!("milliseconds, from 0 to {limit}")).limit(limit)
+        })
+}
+
+fn queue_problem(error: &QueueError) -> Problem {
+    match error {
+        QueueError::Refused(error) => transaction_problem(error),
+        QueueError::Full(full) => Problem::queue_full(full.what, full.limit, full.retry_after),
+        QueueError::Stopping => Problem::busy("the node is shutting down"),
+        QueueError::Ledger(error) => ledger_problem(error),
+    }
+}
+
+/// Names the field that is wrong, and its limit where it has one.
+fn transaction_problem(error: &TxError) -> Problem {
+    let problem = Problem::unacceptable(error.to_string());
+    match error {
+        TxError::Size { limit, .. } => problem.field("body").limit(*limit),
+        TxError::Count { field, max, .. } => problem.field(*field).limit(*max),
+        TxError::Order { field, item } => problem.field(format!("{field}[{item}]")),
+        TxError::OtherChain => problem.field("chain"),
+        TxError::NotInForce => problem.field("kind"),
+        TxError::UnknownAgency(_) => problem.field("agency"),
+        TxError::UnknownAuditor(_) => problem.field("auditor"),
+        TxError::Signature { .. } => problem.field("signature"),
+        TxError::EffectivePeriod {
+            entry, reported, ..
+        } => problem
+            .field(format!("entries[{entry}].effective_period"))
+            .limit(reported.to_string()),
+        TxError::Point { entry, class } => problem.field(format!("entries[{entry}].{class}")),
+        TxError::RangeArgument { .. } => problem.field("argument"),
+        TxError::Schema { expected, .. } => problem.field("schema").limit(*expected),
+        TxError::Number { expected, .. } => problem.field("number").limit(*expected),
+        TxError::PeriodBack { column, .. } => problem.field("period").limit(column.to_string()),
+        TxError::PeriodAhead { limit, .. } => problem.field("period").limit(limit.to_string()),
+        TxError::LogFull { entry } => problem.field(format!("entries[{entry}].index")),
+        TxError::ColumnOpened(_) => problem.field("agency"),
+        TxError::AnchorExists(_)
+        | TxError::UnknownAnchor(_)
+        | TxError::Revoked(_)
+        | TxError::Consumed(_) => problem.field("anchor"),
+        TxError::AnchorExpiry { max, .. } => problem.field("expiry").limit(max.0),
+        TxError::AnchorsFull { limit } => problem.field("anchor").limit(*limit),
+        TxError::Expired { expiry, .. } => problem.field("expiry").limit(expiry.0),
+        TxError::UnknownAttribute(_) => problem.field("attributes"),
+        TxError::AuditExists(_) => problem.field("nonce"),
+        TxError::AuditPeriod { .. } => problem.field("period"),
+        TxError::AuditTooSoon { limit, .. } => problem.field("agencies").limit(*limit),
+    }
+}
