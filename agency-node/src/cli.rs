@@ -49,6 +49,8 @@ pub enum Command {
     Vault(Vault),
     /// Show height, agencies and queues of the running node.
     Status(Status),
+    /// Print the OpenAPI document of the HTTP API.
+    Openapi,
 }
 
 #[derive(Debug, Subcommand)]

@@ -72,6 +72,10 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Enrol(args) => enrol::run(&args),
         Command::Vault(Vault::Verify(args)) => verify::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Openapi => {
+            print!("{}", zkbureau_agency_node::http::openapi::text());
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -12,6 +12,8 @@
 //! [http]
 //! listen = "127.0.0.1:7600"
 //! tls = { certificate = "cert.pem", key = "key.pem" }
+//! operator_keys = ["…"]             # who may read what operators see (spec/http.md)
+//! quota.anchors = { per_second = 2, burst = 60 }
 //!
 //! [p2p]
 //! listen = "/ip4/0.0.0.0/tcp/7700"
@@ -22,6 +24,7 @@
 //! What the ledger says (keys, validators, limits of blocks) is not repeated here: a node that was configured
 //! differently would be wrong. An unknown key fails with the name that was probably meant.
 
+mod http;
 mod read;
 
 use std::collections::BTreeMap;
@@ -38,6 +41,7 @@ use zkbureau_ledger::genesis::{MAX_AGENCY_ID, MAX_NAME};
 pub use read::{ConfigError, Mistake};
 
 use self::read::{Section, parse};
+use crate::http::Settings;
 use crate::node::Limits;
 use crate::vault::VaultKey;
 
@@ -94,21 +98,8 @@ pub enum Source {
 pub struct Http {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// Certificate chain and key, PEM files. Without them the API speaks plain HTTP.
-    pub tls: Option<Tls>,
-    /// Connections open at once.
-    pub connections: usize,
-    /// Requests that compute at once; none for one per core.
-    pub workers: Option<usize>,
-}
-
-/// PEM files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// The certificate chain.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
+    /// How it is served.
+    pub settings: Settings,
 }
 
 /// The network of nodes.
@@ -189,7 +180,7 @@ impl Config {
             name: name.to_owned(),
             data: folder.join(top.text("data")?.unwrap_or(".")),
             vault: vault(&top, folder)?,
-            http: http(&top, folder)?,
+            http: http::read(&top, folder)?,
             p2p: p2p(&top)?,
             heartbeat: Duration::from_secs(heartbeat),
             log: log(&top)?,
@@ -216,25 +207,9 @@ fn vault(top: &Section<'_>, folder: &Path) -> Result<VaultSecret, ConfigError> {
     })
 }
 
-fn http(top: &Section<'_>, folder: &Path) -> Result<Http, ConfigError> {
-    let section = top.required_section("http", &["listen", "tls", "connections", "workers"])?;
-    let expected = "an address with a port, such as 127.0.0.1:7600";
-    let tls = match section.section("tls", &["certificate", "key"])? {
-        None => None,
-        Some(tls) => Some(Tls {
-            certificate: folder.join(tls.required_text("certificate")?),
-            key: folder.join(tls.required_text("key")?),
-        }),
-    };
-    let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-    Ok(Http {
-        listen: section
-            .parsed("listen", expected)?
-            .ok_or_else(|| section.error("listen", Mistake::Missing))?,
-        tls,
-        connections: size(section.number("connections", 1..=65_536, 512)?),
-        workers: section.optional_number("workers", 1..=1_024)?.map(size),
-    })
+/// A number that counts things in memory.
+fn size(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
 }
 
 fn p2p(top: &Section<'_>) -> Result<P2p, ConfigError> {
@@ -373,7 +348,7 @@ level = "info,zkbureau_agency_node=debug"
         assert_eq!(config.data, Path::new("/srv/agency/."));
         let file = Source::File("/srv/agency/vault.key".into());
         assert_eq!(config.vault.source, file);
-        let tls = config.http.tls.expect("given");
+        let tls = config.http.settings.tls.expect("given");
         assert_eq!(tls.certificate, Path::new("/srv/agency/tls/cert.pem"));
         assert_eq!(tls.key, Path::new("/etc/key.pem"));
         assert_eq!(config.p2p.peers.len(), 2);
@@ -423,6 +398,24 @@ level = "info,zkbureau_agency_node=debug"
             ),
             ("agency = 3", "", 1, "agency: is missing"),
             ("127.0.0.1:7603", "localhost", 8, "http.listen: "),
+            (
+                "tls = {",
+                "operator_keys = [\"00\"] # {",
+                9,
+                "http.operator_keys: an Ed25519 key is 64 hexadecimal digits",
+            ),
+            (
+                "tls = {",
+                "quota.anchors = { burst = 0 } # {",
+                9,
+                "http.quota.anchors.burst: 0 is outside 1..=1000000",
+            ),
+            (
+                "127.0.0.1:7603\"\ntls",
+                "192.0.2.1:7603\"\ninsecure_http = false #",
+                8,
+                "http.listen: 192.0.2.1:7603 is not loopback",
+            ),
             (
                 "1 = \"/ip4/127.0.0.1/tcp/7701\"",
                 "1 = \"127.0.0.1:7701\"",

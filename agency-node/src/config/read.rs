@@ -193,6 +193,36 @@ impl<'a> Section<'a> {
             .transpose()
     }
 
+    /// A list of texts; empty if the key is not there.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when it is something else.
+    pub fn texts(&self, key: &str) -> Result<Vec<&'a str>, ConfigError> {
+        let list = match self.get(key).map(Spanned::get_ref) {
+            None => return Ok(Vec::new()),
+            Some(DeValue::Array(list)) => list,
+            Some(other) => return Err(self.wrong_type(key, "a list of texts", other)),
+        };
+        list.iter()
+            .map(|value| match value.get_ref() {
+                DeValue::String(text) => Ok(text.as_ref()),
+                other => Err(self.wrong_type(key, "a list of texts", other)),
+            })
+            .collect()
+    }
+
+    /// True or false, or the default.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when it is something else.
+    pub fn boolean(&self, key: &str, default: bool) -> Result<bool, ConfigError> {
+        match self.get(key).map(Spanned::get_ref) {
+            None => Ok(default),
+            Some(DeValue::Boolean(value)) => Ok(*value),
+            Some(other) => Err(self.wrong_type(key, "true or false", other)),
+        }
+    }
+
     /// One of a few words, if the key is there.
     ///
     /// # Errors

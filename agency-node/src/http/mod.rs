@@ -85,11 +85,12 @@ pub struct Api {
 
 impl Api {
     fn new(node: Arc<Node>, settings: Settings) -> Self {
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let cores = || std::thread::available_parallelism().map_or(2, usize::from);
+        let workers = settings.workers.unwrap_or_else(cores);
         Self {
-            checks: Gate::new("checking transactions", cores, 256),
-            answers: Gate::new("answering", cores, 128),
-            reads: Gate::new("reading", 4 * cores, 512),
+            checks: Gate::new("checking transactions", workers, 256),
+            answers: Gate::new("answering", workers, 128),
+            reads: Gate::new("reading", 4 * workers, 512),
             bodies: Budget::new(),
             memory: Arc::default(),
             callers: Callers::new(&settings),

@@ -312,6 +312,7 @@ impl Problem {
     }
 
     /// The status.
+    #[cfg(test)]
     pub fn status(&self) -> StatusCode {
         self.0.status
     }
