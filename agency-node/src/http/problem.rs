@@ -10,7 +10,6 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use zkbureau_circuits::error::DecodeError;
-use zkbureau_circuits::ids::AgencyId;
 
 /// An error answer. Boxed, because it is the rare end of many functions.
 #[derive(Clone, Debug, PartialEq)]
@@ -268,20 +267,6 @@ impl Problem {
             "The node is not ready",
             reason.into(),
         );
-        problem.0.retry_after_s = Some(5);
-        problem
-    }
-
-    /// 504: another agency did not answer in time.
-    pub fn unreachable(agency: AgencyId, deadline_s: u64) -> Self {
-        let mut problem = Self::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "unreachable",
-            "The agency cannot be reached",
-            format!("{agency} did not answer within {deadline_s} seconds over any path"),
-        )
-        .field("agency")
-        .limit(deadline_s);
         problem.0.retry_after_s = Some(5);
         problem
     }
