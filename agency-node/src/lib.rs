@@ -6,6 +6,7 @@
 //! - [`node`]: the running node: ledger, agencies and the queue between them;
 //! - [`http`]: its API for wallets, lenders and regulators;
 //! - [`consensus`]: the agreement of the consortium's nodes on blocks;
+//! - [`network`]: the network between them;
 //! - [`mod@failpoint`]: named places at which crash tests kill the process.
 //!
 //! The binary `agency-node` wires these to consensus and the command line.
@@ -15,5 +16,6 @@ pub mod config;
 pub mod consensus;
 pub mod failpoint;
 pub mod http;
+pub mod network;
 pub mod node;
 pub mod vault;

@@ -67,6 +67,12 @@ pub mod domain {
     pub const SIGN_GOVERNANCE: &str = "zkbureau/sign/governance/v1";
     /// What the holder of a new key signs.
     pub const SIGN_POSSESSION: &str = "zkbureau/sign/possession/v1";
+    /// What an agency signs so that others can carry its messages of consensus.
+    pub const SIGN_FRAME: &str = "zkbureau/sign/frame/v1";
+    /// What a node signs when it asks an agency over the network.
+    pub const SIGN_NETWORK_ASK: &str = "zkbureau/sign/network-ask/v1";
+    /// What an agency signs when it replies over the network.
+    pub const SIGN_NETWORK_REPLY: &str = "zkbureau/sign/network-reply/v1";
     /// Commitment of an anchor to its consent.
     pub const ANCHOR_COMMITMENT: &str = "zkbureau/anchor-commitment/v1";
     /// Digest of an inquiry's request.
@@ -111,6 +117,9 @@ mod tests {
             SIGN_VALIDATOR_PROOF,
             SIGN_GOVERNANCE,
             SIGN_POSSESSION,
+            SIGN_FRAME,
+            SIGN_NETWORK_ASK,
+            SIGN_NETWORK_REPLY,
             ANCHOR_COMMITMENT,
             INQUIRY,
         ];

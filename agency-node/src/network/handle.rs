@@ -189,10 +189,5 @@ pub trait Services: Send + Sync + 'static {
     fn transaction(&self, from: PeerName, bytes: Vec<u8>);
 
     /// A request to our own agency: the sealed bytes in; status (u16, little endian) ‖ body out.
-    fn answer(
-        &self,
-        from: PeerName,
-        kind: AskKind,
-        body: Vec<u8>,
-    ) -> BoxFuture<'static, Vec<u8>>;
+    fn answer(&self, from: PeerName, kind: AskKind, body: Vec<u8>) -> BoxFuture<'static, Vec<u8>>;
 }
