@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_malachitebft_app_channel::NetworkMsg as AppMsg;
 use arc_malachitebft_app_channel::app::consensus::{LivenessMsg, SignedConsensusMsg};
 use arc_malachitebft_app_channel::app::engine::network::{
     Msg, NetworkEvent, NetworkRef, PersistentPeerError, PersistentPeersOp, Status, Subscriber,
@@ -30,9 +29,6 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::counters::Counters;
 use super::frame::Channel;
 use super::{Network, NetworkHandle};
-
-/// The application's parts that wait for the actor. The engine's own channel holds one.
-const PARTS: usize = 1;
 
 /// What the engine tells the swarm's task.
 pub(super) enum Command {
@@ -98,10 +94,7 @@ impl Network {
     ///
     /// # Errors
     /// [`AttachError`].
-    pub async fn attach<Ctx, C>(
-        &mut self,
-        codec: C,
-    ) -> Result<(NetworkRef<Ctx>, mpsc::Sender<AppMsg<Ctx>>), AttachError>
+    pub async fn attach<Ctx, C>(&mut self, codec: C) -> Result<NetworkRef<Ctx>, AttachError>
     where
         Ctx: Context,
         C: ConsensusCodec<Ctx> + SyncCodec<Ctx>,
@@ -131,18 +124,7 @@ impl Network {
                 network.stop(Some("the network has stopped".into()));
             }
         });
-        let (parts, mut incoming) = mpsc::channel::<AppMsg<Ctx>>(PARTS);
-        tokio::spawn({
-            let network = network.clone();
-            async move {
-                while let Some(message) = incoming.recv().await {
-                    if network.cast(message.into()).is_err() {
-                        break;
-                    }
-                }
-            }
-        });
-        Ok((network, parts))
+        Ok(network)
     }
 }
 

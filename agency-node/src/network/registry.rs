@@ -8,6 +8,7 @@ use std::fmt;
 use libp2p::PeerId;
 use libp2p::identity::{PublicKey as IdentityKey, ed25519};
 use zkbureau_circuits::ids::AgencyId;
+use zkbureau_ledger::consortium::{Agency, Consortium};
 use zkbureau_ledger::keys::PublicKey;
 
 /// A member's name on the network.
@@ -49,6 +50,28 @@ pub struct Registry {
     pub agencies: BTreeMap<AgencyId, Member>,
     /// Network keys of observers.
     pub observers: Vec<PublicKey>,
+}
+
+impl From<&Consortium> for Registry {
+    fn from(consortium: &Consortium) -> Self {
+        let power: BTreeMap<_, _> = consortium
+            .validators
+            .iter()
+            .map(|seat| (seat.agency, seat.power))
+            .collect();
+        let member = |agency: &Agency| Member {
+            network_key: agency.network_key,
+            power: power.get(&agency.id).copied().unwrap_or(0),
+        };
+        Self {
+            agencies: consortium
+                .agencies
+                .iter()
+                .map(|agency| (agency.id, member(agency)))
+                .collect(),
+            observers: consortium.observers.iter().map(|o| o.network_key).collect(),
+        }
+    }
 }
 
 impl Registry {
