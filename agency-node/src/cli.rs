@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use libp2p::Multiaddr;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::period::Period;
 
-/// Run a zkBureau development network, and feed and check its agencies.
+/// Run an agency's node in a zkBureau consortium, and feed and look after it.
 ///
 /// Log lines go to standard error; ZKBUREAU_LOG sets their level (for example "debug" or
 /// "info,zkbureau_agency_node=debug").
@@ -27,10 +28,18 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// A development network: the ledger and all agencies in one process.
-    #[command(subcommand)]
-    Devnet(Devnet),
-    /// Publish a file of tradelines as one agency of the running node.
+    /// Make a new agency: its keys in an encrypted vault, agency.toml, and its public part.
+    Init(Init),
+    /// Combine the agencies' public parts into the consortium's genesis file.
+    ///
+    /// Every agency runs this on the same files and gets the same bytes: compare the chain that it
+    /// prints.
+    Genesis(Genesis),
+    /// Run the agency's node in the foreground until SIGTERM or SIGINT.
+    Start(Start),
+    /// Show height, agencies, peers and queues of the running node.
+    Status(Status),
+    /// Publish a file of tradelines through the running node.
     ///
     /// The node reads and checks the whole file before it publishes anything. Rows that are
     /// already published the same way change nothing, so an interrupted import is simply repeated.
@@ -40,29 +49,144 @@ pub enum Command {
     /// Prints line, field and limit of each rejected row, never its value. Exits with 1 if there
     /// is any.
     Check(Check),
-    /// Certify a wallet's enrolment request as the devnet's identity office.
+    /// Certify a wallet's enrolment request as an identity issuer.
     ///
     /// A real issuer checks the person first; this prints what it certifies.
     Enrol(Enrol),
     /// Look after vaults.
     #[command(subcommand)]
     Vault(Vault),
-    /// Show height, agencies and queues of the running node.
-    Status(Status),
     /// Print the OpenAPI document of the HTTP API.
     Openapi,
+    /// Make keys of issuers and auditors.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// A sandbox: the ledger and all agencies in one process, without consensus.
+    #[command(subcommand)]
+    Devnet(Devnet),
+}
+
+/// Where the node is: its data directory, or its configuration.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// Data directory of the node.
+    #[arg(long, value_name = "DIR", required_unless_present = "config")]
+    pub data: Option<PathBuf>,
+    /// The node's agency.toml; without it, the one in the data directory.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Directory to create; it must not exist or be empty.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Number of the agency, agreed with the others; never reused.
+    #[arg(long, value_name = "N", value_parser = agency)]
+    pub agency: AgencyId,
+    /// Name of the agency, for people.
+    #[arg(long)]
+    pub name: String,
+    /// Address of the HTTP API.
+    #[arg(long, default_value = "127.0.0.1:7600", value_name = "ADDR")]
+    pub http: SocketAddr,
+    /// Address for the other nodes, as a multiaddress.
+    #[arg(
+        long,
+        default_value = "/ip4/127.0.0.1/tcp/7700",
+        value_name = "MULTIADDR"
+    )]
+    pub p2p: Multiaddr,
+    /// Where another agency is reached, as N=MULTIADDR; may be repeated, or added to agency.toml later.
+    #[arg(long, value_name = "N=MULTIADDR", value_parser = peer)]
+    pub peer: Vec<(AgencyId, Multiaddr)>,
+    /// Genesis file of the consortium, if it exists already: to be admitted to it.
+    #[arg(long, value_name = "FILE")]
+    pub genesis: Option<PathBuf>,
+    /// Encrypt the vault under the passphrase in this file (first line) instead of a key file.
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_env")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Encrypt the vault under the passphrase in this environment variable instead of a key file.
+    #[arg(long, value_name = "NAME")]
+    pub passphrase_env: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Genesis {
+    /// The agencies' public parts.
+    #[arg(required = true, value_name = "PART")]
+    pub parts: Vec<PathBuf>,
+    /// Name of the consortium.
+    #[arg(long)]
+    pub name: String,
+    /// Schema of a record, TOML.
+    #[arg(long, value_name = "FILE")]
+    pub schema: PathBuf,
+    /// An identity issuer's public file (see `keys new`); may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub issuer: Vec<PathBuf>,
+    /// An auditor's public file (see `keys new`); may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub auditor: Vec<PathBuf>,
+    /// Limits and waiting times that differ from the usual ones, TOML.
+    #[arg(long, value_name = "FILE")]
+    pub policies: Option<PathBuf>,
+    /// Voting power of an agency, as N=POWER; 1 unless given, 0 for no seat.
+    #[arg(long, value_name = "N=POWER", value_parser = power)]
+    pub power: Vec<(AgencyId, u64)>,
+    /// Where to write the genesis file.
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["data", "config"])]
+    pub out: Option<PathBuf>,
+    /// Data directory of the own agency: the genesis file goes there.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The own agency's agency.toml: the genesis file goes to its data directory.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Start {
+    #[command(flatten)]
+    pub place: Place,
+    /// Start an empty ledger from this snapshot instead of the genesis file.
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Make the signing key of an identity issuer or auditor, and its public file.
+    New(KeysNew),
+}
+
+#[derive(Debug, Args)]
+pub struct KeysNew {
+    /// Number of the issuer or auditor; never reused.
+    #[arg(long, value_name = "N")]
+    pub id: u32,
+    /// Its name, for people.
+    #[arg(long)]
+    pub name: String,
+    /// Where to write the secret key. The public file goes beside it, with `.json` at its end.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Devnet {
     /// Create keys, the genesis file and empty vaults in a new directory.
-    Init(Init),
+    Init(DevnetInit),
     /// Run the node in the foreground until SIGTERM or SIGINT.
-    Start(Start),
+    Start(DevnetStart),
 }
 
 #[derive(Debug, Args)]
-pub struct Init {
+pub struct DevnetInit {
     /// Directory to create; it must not exist or be empty.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
@@ -81,7 +205,7 @@ pub struct Init {
 }
 
 #[derive(Debug, Args)]
-pub struct Start {
+pub struct DevnetStart {
     /// Directory made by `devnet init`.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
@@ -99,7 +223,7 @@ pub struct Start {
     pub block_delay: u64,
 }
 
-impl Start {
+impl DevnetStart {
     /// Time without a block after which an empty one is made.
     pub fn heartbeat(&self) -> Duration {
         Duration::from_secs(self.heartbeat)
@@ -115,21 +239,27 @@ impl Start {
 pub struct Import {
     /// CSV file of tradelines.
     pub file: PathBuf,
-    /// Data directory of the running node.
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
-    /// The agency that publishes, by number.
+    #[command(flatten)]
+    pub place: Place,
+    /// The agency that publishes, by number; needed only where one node runs several.
     #[arg(long, value_name = "N", value_parser = agency)]
-    pub agency: AgencyId,
+    pub agency: Option<AgencyId>,
     /// Mapping from the file's columns to the schema, TOML.
     #[arg(long, value_name = "FILE")]
     pub map: PathBuf,
     /// The period in which this is reported, YYYY-MM.
     #[arg(long, value_name = "PERIOD")]
     pub period: Period,
-    /// Publish although some rows are rejected; their subjects' periods are withheld.
+    /// Say what would be published, and publish nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Publish although some rows are rejected; their subjects' periods are withheld, and the period
+    /// stays open.
     #[arg(long)]
     pub allow_rejects: bool,
+    /// Close the period although records are withheld.
+    #[arg(long, requires = "allow_rejects", conflicts_with = "more_follows")]
+    pub close: bool,
     /// More files of this period follow. The last file closes the period: only then can agencies
     /// answer for it and auditors see its totals.
     #[arg(long)]
@@ -164,9 +294,18 @@ pub struct Check {
 pub struct Enrol {
     /// The enrolment request that a wallet wrote.
     pub request: PathBuf,
-    /// Data directory, for the issuer's key and the genesis file. The node need not run.
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    /// Data directory with issuer.key and genesis.json. The node need not run.
+    #[arg(long, value_name = "DIR", required_unless_present_all = ["key", "genesis"])]
+    pub data: Option<PathBuf>,
+    /// The issuer's key file (see `keys new`).
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// The genesis file.
+    #[arg(long, value_name = "FILE")]
+    pub genesis: Option<PathBuf>,
+    /// The issuer's number, if governance added it after the genesis file was written.
+    #[arg(long, value_name = "N")]
+    pub issuer: Option<u32>,
     /// Days until the certificate expires.
     #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub days: u32,
@@ -188,9 +327,8 @@ pub enum Vault {
 
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Data directory of the node.
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
     /// Only this agency.
     #[arg(long, value_name = "N", value_parser = agency)]
     pub agency: Option<AgencyId>,
@@ -204,12 +342,27 @@ pub struct Verify {
 
 #[derive(Debug, Args)]
 pub struct Status {
-    /// Data directory of the running node.
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
     /// Print as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+fn peer(text: &str) -> Result<(AgencyId, Multiaddr), String> {
+    let parse = || {
+        let (id, address) = text.split_once('=')?;
+        Some((AgencyId(id.parse().ok()?), address.parse().ok()?))
+    };
+    parse().ok_or_else(|| "such as 2=/ip4/192.0.2.2/tcp/7700".to_owned())
+}
+
+fn power(text: &str) -> Result<(AgencyId, u64), String> {
+    let parse = || {
+        let (id, power) = text.split_once('=')?;
+        Some((AgencyId(id.parse().ok()?), power.parse().ok()?))
+    };
+    parse().ok_or_else(|| "such as 2=1".to_owned())
 }
 
 fn agency(text: &str) -> Result<AgencyId, String> {

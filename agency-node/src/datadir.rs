@@ -1,13 +1,16 @@
 //! What lies where in a node's data directory.
 //!
 //! ```text
+//! DIR/agency.toml       how an agency's node is run; a devnet has none
+//! DIR/agency-part.json  what the agency gives to the others; public
 //! DIR/genesis.json      who takes part, under which rules; public
 //! DIR/vault.key         key of the vaults at rest, unless they have a passphrase
-//! DIR/issuer.key        the devnet identity office's signing key
-//! DIR/auditor.key       the devnet regulator's signing key
+//! DIR/issuer.key        a devnet's identity office: its signing key
+//! DIR/auditor.key       a devnet's regulator: its signing key
 //! DIR/node.lock         held while a process has the databases open
 //! DIR/admin.sock        administration of the running node
 //! DIR/ledger/           RocksDB
+//! DIR/consensus/        the engine's log, and proposals that are not decided
 //! DIR/agency-N/vault/   RocksDB, values and keys encrypted
 //! ```
 //!
@@ -17,9 +20,11 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use zeroize::Zeroizing;
+use zkbureau_agency_node::config::{self, Config};
 use zkbureau_agency_node::vault::VaultKey;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::genesis::Genesis;
@@ -32,9 +37,69 @@ pub const DEVNET_AUDITOR: u32 = 1;
 /// Longest genesis file: its canonical encoding is bounded tighter, but JSON is wordy.
 pub const MAX_GENESIS_FILE: usize = 4 << 20;
 
+/// How long a start waits for another process to let go of the data directory.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
 /// A node's data directory.
 #[derive(Clone, Debug)]
 pub struct DataDir(PathBuf);
+
+/// A node: where its data are and, unless it is a devnet, how it is run.
+#[derive(Debug)]
+pub struct Located {
+    /// Where its data are.
+    pub data: DataDir,
+    /// How it is run.
+    pub config: Option<Config>,
+}
+
+impl Located {
+    /// Finds a node by its data directory or its configuration.
+    pub fn find(data: Option<&Path>, file: Option<&Path>) -> Result<Self> {
+        let config = match (file, data) {
+            (Some(file), _) => Some(file.to_owned()),
+            (None, Some(data)) => Some(data.join(config::FILE)).filter(|file| file.is_file()),
+            (None, None) => bail!("give --data DIR or --config FILE"),
+        };
+        let config = config.map(|file| read_config(&file)).transpose()?;
+        let path = data.or(config.as_ref().map(|c| c.data.as_path()));
+        let path = path.context("give --data DIR or --config FILE")?;
+        if !path.is_dir() {
+            bail!("{}: there is no such directory", path.display());
+        }
+        let data = DataDir(path.to_owned());
+        Ok(Self { data, config })
+    }
+
+    /// The configuration of an agency's node.
+    pub fn config(&self) -> Result<&Config> {
+        self.config.as_ref().with_context(|| {
+            format!(
+                "{}: no {} here; make an agency with `agency-node init`",
+                self.data.path().display(),
+                config::FILE
+            )
+        })
+    }
+
+    /// What opens the vaults.
+    pub fn vault_key(&self, passphrase: Option<&Path>) -> Result<VaultKey> {
+        match (&self.config, passphrase) {
+            (Some(config), None) => Ok(config.vault.key()?),
+            _ => self.data.vault_key(passphrase),
+        }
+    }
+}
+
+/// Reads a configuration file.
+pub fn read_config(file: &Path) -> Result<Config> {
+    let name = file.display();
+    let text = String::from_utf8(read_limited(file, config::MAX_FILE)?)
+        .map_err(|_| anyhow!("{name}: not UTF-8 text"))?;
+    let file = std::path::absolute(file).with_context(|| name.to_string())?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    Config::parse(&text, folder).map_err(|e| anyhow!("{name}: {e}"))
+}
 
 /// Held while a process has the databases open; released by the operating system on any exit.
 #[derive(Debug)]
@@ -64,6 +129,21 @@ impl DataDir {
             );
         }
         Ok(dir)
+    }
+
+    /// How the node is run.
+    pub fn config_file(&self) -> PathBuf {
+        self.0.join(config::FILE)
+    }
+
+    /// What the agency gives to the others.
+    pub fn part_file(&self) -> PathBuf {
+        self.0.join("agency-part.json")
+    }
+
+    /// The consensus engine's files.
+    pub fn consensus(&self) -> PathBuf {
+        self.0.join("consensus")
     }
 
     /// The genesis file.
@@ -114,9 +194,20 @@ impl DataDir {
     /// Reads and checks the genesis file; gives its bytes too.
     pub fn genesis(&self) -> Result<(Genesis, Vec<u8>)> {
         let path = self.genesis_file();
+        if !path.is_file() {
+            bail!(
+                "{}: no genesis.json here; put the consortium's there (`agency-node genesis` makes it)",
+                self.0.display()
+            );
+        }
         let bytes = read_limited(&path, MAX_GENESIS_FILE)?;
         let genesis = Genesis::from_json(&bytes).map_err(|e| anyhow!("{}: {e}", path.display()))?;
         Ok((genesis, bytes))
+    }
+
+    /// A directory that exists.
+    pub fn at(path: &Path) -> Self {
+        Self(path.to_owned())
     }
 
     /// The key of the vaults: from a passphrase file if one is given, else from the key file.
@@ -132,6 +223,25 @@ impl DataDir {
             );
         }
         VaultKey::from_key_file(&path).map_err(|e| anyhow!("{}: {e}", path.display()))
+    }
+
+    /// Like [`Self::lock`], but waits for a process that is about to end.
+    pub fn lock_patiently(&self) -> Result<Lock> {
+        let start = Instant::now();
+        let mut told = false;
+        loop {
+            match self.lock() {
+                Ok(lock) => return Ok(lock),
+                Err(error) if start.elapsed() >= PATIENCE => return Err(error),
+                Err(error) => {
+                    if !told {
+                        tracing::warn!("{error}; waiting up to {} s for it", PATIENCE.as_secs());
+                        told = true;
+                    }
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+            }
+        }
     }
 
     /// Takes the lock of the databases, or says which process has it.
@@ -179,6 +289,12 @@ pub fn read_limited(path: &Path, limit: usize) -> Result<Vec<u8>> {
         bail!("{}: more than {limit} bytes", path.display());
     }
     Ok(bytes)
+}
+
+/// Reads a genesis file.
+pub fn read_genesis(path: &Path) -> Result<Genesis> {
+    let bytes = read_limited(path, MAX_GENESIS_FILE)?;
+    Genesis::from_json(&bytes).map_err(|e| anyhow!("{}: {e}", path.display()))
 }
 
 /// Writes a new public file durably. It must not exist.

@@ -7,11 +7,10 @@ use tracing_subscriber::EnvFilter;
 /// Environment variable with the log level.
 const LEVEL: &str = "ZKBUREAU_LOG";
 
-/// Starts logging for the rest of the process. A node says what it does; other commands print
-/// their own answer and log only what is wrong.
-pub fn start(json: bool, node: bool) {
-    let default = if node { "info" } else { "warn" };
-    let filter = EnvFilter::try_from_env(LEVEL).unwrap_or_else(|_| EnvFilter::new(default));
+/// Starts logging for the rest of the process, at `level` unless the environment says otherwise. A node says
+/// what it does; other commands print their own answer and log only what is wrong.
+pub fn start(json: bool, level: &str) {
+    let filter = EnvFilter::try_from_env(LEVEL).unwrap_or_else(|_| EnvFilter::new(level));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

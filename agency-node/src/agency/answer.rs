@@ -66,8 +66,15 @@ impl<S: Store> Agency<S> {
         }
         let sealed = Sealed::from_bytes(body).map_err(|e| AnswerError::malformed("body", &e))?;
         let context = ask_context(self.chain(), self.id());
-        let plain = sealed
-            .open(self.keys().sealing(), ASK_SEAL, &context)
+        // An ask may have been sealed before the key was replaced.
+        let opened = self
+            .vault
+            .all_keys()
+            .iter()
+            .map(|keys| sealed.open(keys.sealing(), ASK_SEAL, &context))
+            .reduce(|first, next| first.or_else(|error| next.or(Err(error))))
+            .unwrap_or_else(|| unreachable!("the set in use is always there"));
+        let plain = opened
             .map(Zeroizing::new)
             .map_err(|e| AnswerError::Malformed {
                 field: "body",

@@ -12,7 +12,7 @@ use zkbureau_ledger::Store;
 use zkbureau_prover as prover;
 
 use super::publish::{PublishError, Submitter, VaultView};
-use super::{Agency, Reconciled};
+use super::{Agency, AgencyError, Reconciled};
 use crate::vault::VaultError;
 
 /// How a file is imported.
@@ -28,6 +28,10 @@ pub struct ImportJob<'a> {
     pub allow_rejects: bool,
     /// More files of this period follow, so this one does not close it.
     pub more_follows: bool,
+    /// Close the period although records are withheld.
+    pub close: bool,
+    /// Publish nothing.
+    pub dry_run: bool,
     /// Where rows are spilled, encrypted.
     pub spill_dir: &'a Path,
 }
@@ -53,6 +57,9 @@ pub enum ImportError {
     /// The schema cannot be published.
     #[error(transparent)]
     Key(#[from] RangeKeyError),
+    /// The agency may not publish.
+    #[error(transparent)]
+    Standing(#[from] AgencyError),
     /// Vault and ledger could not be reconciled first.
     #[error(transparent)]
     Reconcile(PublishError),
@@ -75,10 +82,14 @@ impl<S: Store> Agency<S> {
         progress: &dyn prover::Progress,
         rng: &mut R,
     ) -> Result<ImportOutcome, ImportError> {
+        self.check_standing()?;
         let _guard = self.publishing();
-        let reconciled = self
-            .reconcile_locked(submitter)
-            .map_err(ImportError::Reconcile)?;
+        let reconciled = if job.dry_run {
+            Reconciled::default()
+        } else {
+            self.reconcile_locked(submitter)
+                .map_err(ImportError::Reconcile)?
+        };
         let view = VaultView {
             vault: &self.vault,
             chain: self.chain(),
@@ -98,7 +109,7 @@ impl<S: Store> Agency<S> {
         .plan(source, size, &view, progress)?;
         let report = plan.report().clone();
         let held_back = report.reject_count > 0 && !job.allow_rejects;
-        if held_back || report.records == 0 {
+        if held_back || report.records == 0 || job.dry_run {
             return Ok(ImportOutcome {
                 report,
                 summary: None,
@@ -108,13 +119,15 @@ impl<S: Store> Agency<S> {
         let limit = self.ledger.consortium().policies.max_batch_slots as usize;
         let batch_records = prover::DEFAULT_BATCH.min(limit);
         let key = ProvingKey::new(self.schema(), batch_records)?;
+        let keys = self.keys();
         let target = prover::Target {
             chain: *self.chain().as_bytes(),
             agency: self.id(),
             key: &key,
-            vrf: self.keys().vrf(),
+            vrf: keys.vrf(),
             reported_period: job.reported_period,
-            closes: !job.more_follows,
+            // Closing says that everything of the period is published.
+            closes: !job.more_follows && (report.withheld == 0 || job.close),
             first_batch: self.vault.progress().prepared + 1,
             batch_records,
         };

@@ -40,7 +40,7 @@ pub use reconcile::Reconciled;
 pub use refusal::{AnswerError, Refusal};
 pub use verify::{Difference, DifferenceKind, VaultCheck};
 
-use crate::vault::{AgencyKeys, Opener, Vault, VaultError};
+use crate::vault::{AgencyKeys, Followed, KeyKind, Opener, Vault, VaultError};
 
 /// An agency: its vault, and the ledger that it publishes to and answers about.
 pub struct Agency<S: Store> {
@@ -98,26 +98,73 @@ impl<S: Store> Agency<S> {
     /// # Errors
     /// [`AgencyError`] when the ledger does not know the agency or knows it under other keys.
     pub fn open(vault: Vault, ledger: Arc<Ledger<S>>) -> Result<Self, AgencyError> {
-        let id = vault.agency();
-        let keys = vault.keys();
-        let consortium = ledger.consortium();
-        let on_ledger = consortium.agency(id).ok_or(AgencyError::NotOnLedger(id))?;
-        if vault.chain() != ledger.chain_id()
-            || on_ledger.validator_key != keys.validator().public()
-            || on_ledger.vrf_key != keys.vrf().public()
-            || on_ledger.sealing_key != keys.sealing().public()
-            || on_ledger.network_key != keys.network().public()
-        {
-            return Err(AgencyError::OtherKeys(id));
+        let agency = Self::join(vault, ledger)?;
+        agency.check_standing()?;
+        Ok(agency)
+    }
+
+    /// Joins a vault and a ledger that may be behind: the agency may not be on it yet, or under keys that it
+    /// has replaced since. Until [`Self::check_standing`] passes the agency neither publishes nor answers.
+    ///
+    /// # Errors
+    /// [`AgencyError::OtherKeys`] when they are not of one chain.
+    pub fn join(vault: Vault, ledger: Arc<Ledger<S>>) -> Result<Self, AgencyError> {
+        if vault.chain() != ledger.chain_id() {
+            return Err(AgencyError::OtherKeys(vault.agency()));
         }
         let schema = ledger.schema().clone();
-        Ok(Self {
+        let agency = Self {
             key: CommitmentKey::new(&schema),
-            opener: Opener::new(*ledger.chain_id(), id, &schema),
+            opener: Opener::new(*ledger.chain_id(), vault.agency(), &schema),
             vault,
             ledger,
             publishing: Mutex::new(()),
-        })
+        };
+        agency.follow_keys()?;
+        Ok(agency)
+    }
+
+    /// Uses the keys that the ledger names, if it names the agency. Says whether they changed.
+    ///
+    /// # Errors
+    /// [`AgencyError`].
+    pub fn follow_keys(&self) -> Result<bool, AgencyError> {
+        let consortium = self.ledger.consortium();
+        let Some(on_ledger) = consortium.agency(self.id()) else {
+            return Ok(false);
+        };
+        match self.vault.follow_keys(on_ledger)? {
+            Followed::Same => Ok(false),
+            Followed::Changed => {
+                tracing::info!(agency = self.id().0, "the agency uses its new keys");
+                Ok(true)
+            }
+            Followed::Missing(kind) => {
+                tracing::warn!(agency = self.id().0, %kind, "the ledger names a key that this vault does not have");
+                Ok(false)
+            }
+        }
+    }
+
+    /// Whether the agency is on the ledger, under the keys of its vault.
+    ///
+    /// # Errors
+    /// [`AgencyError::NotOnLedger`] or [`AgencyError::OtherKeys`].
+    pub fn check_standing(&self) -> Result<(), AgencyError> {
+        let (id, keys) = (self.id(), self.keys());
+        let consortium = self.ledger.consortium();
+        let on_ledger = consortium.agency(id).ok_or(AgencyError::NotOnLedger(id))?;
+        if KeyKind::ALL.iter().all(|kind| keys.is(*kind, on_ledger)) {
+            Ok(())
+        } else {
+            Err(AgencyError::OtherKeys(id))
+        }
+    }
+
+    /// The vault, for its backup and its keys.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     /// The agency's identifier.
@@ -128,7 +175,7 @@ impl<S: Store> Agency<S> {
 
     /// The agency's secret keys.
     #[must_use]
-    pub fn keys(&self) -> &AgencyKeys {
+    pub fn keys(&self) -> Arc<AgencyKeys> {
         self.vault.keys()
     }
 

@@ -8,8 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use super::CommandError;
+use crate::admin::protocol::{Event, Progress, Request, Step};
 use crate::datadir::DataDir;
-use crate::devnet::protocol::{Event, Progress, Request, Step};
 
 /// Connects to the running node; `None` when none is running.
 pub fn connect(data: &DataDir) -> Result<Option<UnixStream>, CommandError> {
@@ -33,8 +33,13 @@ pub fn connect(data: &DataDir) -> Result<Option<UnixStream>, CommandError> {
 pub fn request(data: &DataDir, request: &Request) -> Result<Value, CommandError> {
     let stream = connect(data)?.ok_or_else(|| {
         anyhow!(
-            "no node is running on {0}; start it with `agency-node devnet start --data {0}`",
-            data.path().display()
+            "no node is running on {0}; start it with `agency-node {1}start --data {0}`",
+            data.path().display(),
+            if data.config_file().is_file() {
+                ""
+            } else {
+                "devnet "
+            }
         )
     })?;
     exchange(stream, request)

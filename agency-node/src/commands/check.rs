@@ -9,11 +9,11 @@ use zkbureau_prover::{
 };
 
 use super::admin::Bar;
+use super::devnet_init::read_schema;
 use super::import::read_map;
-use super::init::read_schema;
 use super::{CommandError, Outcome, answer, text};
+use crate::admin::protocol::{Progress, Step};
 use crate::cli::Check;
-use crate::devnet::protocol::{Progress, Step};
 
 /// Rejects that are listed; all of them are counted.
 const LISTED: usize = 1_000_000;

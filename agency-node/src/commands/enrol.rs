@@ -1,24 +1,30 @@
-//! `enrol`: the devnet's identity office certifies a wallet's request.
+//! `enrol`: an identity issuer certifies a wallet's request.
 
 use std::process::ExitCode;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow};
 use serde_json::json;
 use zkbureau_circuits::encoding::Document;
 use zkbureau_ledger::document::armour;
 use zkbureau_ledger::document::enrolment::{EnrolmentCertificate, EnrolmentRequest};
+use zkbureau_ledger::genesis::Genesis;
 use zkbureau_ledger::ids::{Day, IssuerId};
 use zkbureau_ledger::keys::SecretKey;
 
 use super::{Outcome, text};
 use crate::cli::Enrol;
-use crate::datadir::{DEVNET_ISSUER, DataDir, read_key, read_limited, write_public};
+use crate::datadir::{DataDir, read_genesis, read_key, read_limited, write_public};
 use zkbureau_agency_node::node::now;
 
 /// Issues a certificate and says for whom.
 pub fn run(args: &Enrol) -> Outcome {
-    let data = DataDir::open(&args.data)?;
-    let (genesis, _) = data.genesis()?;
+    let data = args.data.as_deref().map(DataDir::at);
+    let genesis_file = match (&args.genesis, &data) {
+        (Some(file), _) => file.clone(),
+        (None, Some(data)) => data.genesis_file(),
+        (None, None) => return Err(anyhow!("give --genesis FILE or --data DIR").into()),
+    };
+    let genesis = read_genesis(&genesis_file)?;
     let name = args.request.display();
     // Base64 is a third longer, and text may stand around it.
     let bytes = read_limited(&args.request, 2 * EnrolmentRequest::MAX_BYTES + (64 << 10))?;
@@ -29,8 +35,16 @@ pub fn run(args: &Enrol) -> Outcome {
     request
         .verify()
         .map_err(|_| anyhow!("{name}: the request is not signed by the key that it names"))?;
-    let key = SecretKey::from_seed(&*read_key(&data.issuer_key_file())?);
-    let issuer = check_issuer(&genesis, &key)?;
+    let key_file = match (&args.key, &data) {
+        (Some(file), _) => file.clone(),
+        (None, Some(data)) => data.issuer_key_file(),
+        (None, None) => return Err(anyhow!("give --key FILE or --data DIR").into()),
+    };
+    let key = SecretKey::from_seed(&*read_key(&key_file)?);
+    let issuer = match args.issuer {
+        Some(id) => IssuerId(id),
+        None => find_issuer(&genesis, &key).with_context(|| format!("{}", key_file.display()))?,
+    };
     let expiry = Day(now().day().0.saturating_add(args.days));
     let certificate = EnrolmentCertificate::issue(&request, issuer, expiry, &key);
     write_public(&args.out, armour::encode(&certificate).as_bytes())?;
@@ -61,13 +75,10 @@ pub fn run(args: &Enrol) -> Outcome {
 }
 
 /// The issuer whose key this is.
-fn check_issuer(
-    genesis: &zkbureau_ledger::genesis::Genesis,
-    key: &SecretKey,
-) -> anyhow::Result<IssuerId> {
-    let issuer = genesis.issuers.iter().find(|i| i.id.0 == DEVNET_ISSUER);
-    match issuer {
-        Some(issuer) if issuer.key == key.public() => Ok(issuer.id),
-        _ => bail!("issuer.key is not the key of issuer {DEVNET_ISSUER} in the genesis file"),
-    }
+fn find_issuer(genesis: &Genesis, key: &SecretKey) -> anyhow::Result<IssuerId> {
+    let public = key.public();
+    let found = genesis.issuers.iter().find(|issuer| issuer.key == public);
+    found.map(|issuer| issuer.id).context(
+        "the genesis file has no issuer with this key; if governance added it, give --issuer N",
+    )
 }

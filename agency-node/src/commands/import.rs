@@ -4,10 +4,10 @@ use anyhow::Context;
 use serde::Deserialize;
 
 use super::{Outcome, admin, answer, text};
+use crate::admin::import::{ImportResult, Published};
+use crate::admin::protocol::{ImportRequest, Request};
 use crate::cli::Import;
-use crate::datadir::{DataDir, read_limited};
-use crate::devnet::import::{ImportResult, Published};
-use crate::devnet::protocol::{ImportRequest, Request};
+use crate::datadir::read_limited;
 
 /// Longest mapping file.
 pub const MAX_MAP_FILE: usize = 256 << 10;
@@ -35,7 +35,7 @@ struct Reject {
 
 /// Sends the file to the node and prints what became of it.
 pub fn run(args: &Import) -> Outcome {
-    let data = DataDir::open(&args.data)?;
+    let data = args.place.find()?.data;
     let file = std::path::absolute(&args.file).with_context(|| args.file.display().to_string())?;
     let request = Request::Import(ImportRequest {
         agency: args.agency,
@@ -44,6 +44,8 @@ pub fn run(args: &Import) -> Outcome {
         period: args.period,
         allow_rejects: args.allow_rejects,
         more_follows: args.more_follows,
+        close: args.close,
+        dry_run: args.dry_run,
         correct: args.correct,
     });
     let value = admin::request(&data, &request)?;
@@ -54,6 +56,16 @@ pub fn run(args: &Import) -> Outcome {
         println!("{}", serde_json::to_string_pretty(&value)?);
     } else {
         print(&result, &report, held_back);
+        if args.dry_run && !held_back {
+            println!("  a dry run: nothing was published");
+        }
+        let open = report.withheld > 0 && !args.close && !args.more_follows;
+        if open && result.published.is_some() {
+            println!(
+                "  {} stays open, because records are withheld; --close closes it",
+                result.period
+            );
+        }
     }
     Ok(answer(!held_back))
 }

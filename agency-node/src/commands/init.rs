@@ -1,129 +1,101 @@
-//! `devnet init`: keys, genesis file, empty vaults.
+//! `init`: an agency's keys, configuration and public part.
 
+use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use rand_core::{OsRng, RngCore};
 use zeroize::Zeroizing;
+use zkbureau_agency_node::config::{AgencyPart, Config, NO_CHAIN};
+use zkbureau_agency_node::node::now;
 use zkbureau_agency_node::vault::{AgencyKeys, Vault};
-use zkbureau_circuits::ids::AgencyId;
-use zkbureau_circuits::schema::Schema;
-use zkbureau_ledger::genesis::{Auditor, Genesis, Issuer, Policies, Seat};
-use zkbureau_ledger::ids::{AuditorId, IssuerId};
-use zkbureau_ledger::keys::SecretKey;
 
-use super::{Outcome, text};
+use super::Outcome;
 use crate::cli::Init;
 use crate::datadir::{
-    DEVNET_AUDITOR, DEVNET_ISSUER, DataDir, passphrase_key, read_limited, write_key, write_public,
+    DataDir, MAX_GENESIS_FILE, read_genesis, read_limited, write_key, write_public,
 };
-use zkbureau_agency_node::node::now;
 
-/// Longest schema file.
-pub const MAX_SCHEMA_FILE: usize = 1 << 20;
-
-/// Makes a new network.
+/// Makes an agency.
 pub fn run(args: &Init) -> Outcome {
     // Everything that can be wrong with the arguments is found before anything is written.
-    let schema = read_schema(&args.schema)?;
-    if let Some(path) = &args.passphrase_file {
-        passphrase_key(path)?;
-    }
-    let agencies: Vec<(AgencyId, AgencyKeys)> = (1..=args.agencies)
-        .map(|n| (AgencyId(n), AgencyKeys::random(&mut OsRng)))
-        .collect();
-    let issuer = SecretKey::random(&mut OsRng);
-    let auditor = SecretKey::random(&mut OsRng);
-    let genesis = Genesis {
-        name: args.name.clone(),
-        time_ms: now(),
-        agencies: agencies
-            .iter()
-            .map(|(id, keys)| keys.agency(*id, &format!("Agency {}", id.0)))
-            .collect(),
-        validators: vec![Seat {
-            agency: AgencyId(1),
-            power: 1,
-        }],
-        issuers: vec![Issuer {
-            id: IssuerId(DEVNET_ISSUER),
-            name: "devnet identity office".to_owned(),
-            key: issuer.public(),
-        }],
-        auditors: vec![Auditor {
-            id: AuditorId(DEVNET_AUDITOR),
-            name: "devnet regulator".to_owned(),
-            key: auditor.public(),
-        }],
-        observers: Vec::new(),
-        schema,
-        // Blocks come as fast as transactions do here, so a hundred of them can pass in seconds;
-        // the ten minutes are what limits an inquiry.
-        policies: Policies {
-            answer_blocks: 2_000,
-            kept_versions: 2_200,
-            ..Policies::default()
-        },
+    let text = configuration(args)?;
+    let folder = std::path::absolute(&args.data)?;
+    let config = Config::parse(&text, &folder).map_err(|e| anyhow!("{e}"))?;
+    let chain = match &args.genesis {
+        Some(file) => read_genesis(file)?.chain_id(),
+        None => NO_CHAIN,
     };
-    genesis.validate()?;
+    if args.passphrase_file.is_some() || args.passphrase_env.is_some() {
+        config.vault.key()?;
+    }
 
     let data = DataDir::create(&args.data)?;
-    write_key(&data.issuer_key_file(), &issuer.to_seed())?;
-    write_key(&data.auditor_key_file(), &auditor.to_seed())?;
-    if args.passphrase_file.is_none() {
+    if !config.vault.passphrase {
         let mut key = Zeroizing::new([0; 32]);
         OsRng.fill_bytes(&mut *key);
         write_key(&data.vault_key_file(), &key)?;
     }
-    let vault_key = data.vault_key(args.passphrase_file.as_deref())?;
-    let chain = genesis.chain_id();
-    for (id, keys) in &agencies {
-        let path = data.vault(*id);
-        std::fs::create_dir_all(data.agency(*id))
-            .with_context(|| data.agency(*id).display().to_string())?;
-        Vault::create(&path, &vault_key, &chain, *id, keys)
-            .with_context(|| path.display().to_string())?;
+    let keys = AgencyKeys::random(&mut OsRng);
+    let path = data.vault(args.agency);
+    std::fs::create_dir_all(data.agency(args.agency))
+        .with_context(|| path.display().to_string())?;
+    Vault::create(&path, &config.vault.key()?, &chain, args.agency, &keys)
+        .with_context(|| path.display().to_string())?;
+    write_public(&data.config_file(), text.as_bytes())?;
+    if let Some(file) = &args.genesis {
+        let bytes = read_limited(file, MAX_GENESIS_FILE)?;
+        write_public(&data.genesis_file(), &bytes)?;
     }
+    let agency = keys.agency(args.agency, &args.name);
+    let part = AgencyPart::new(chain, now(), agency, &keys);
     // Last, because its presence says that the directory is complete.
-    write_public(&data.genesis_file(), genesis.to_json().as_bytes())?;
+    write_public(&data.part_file(), part.to_json().as_bytes())?;
 
-    println!(
-        "{} · chain {} · {} · schema version {} with {}",
-        genesis.name,
-        &chain.to_string()[..16],
-        agencies_text(args.agencies),
-        genesis.schema.version(),
-        text::counted(genesis.schema.len() as u64, "attribute"),
-    );
-    println!("  genesis    {}", data.genesis_file().display());
-    println!("  regulator  {}", data.auditor_key_file().display());
-    println!(
-        "next: agency-node devnet start --data {}",
-        data.path().display()
-    );
+    println!("{} · {}", args.name, args.agency);
+    println!("  configuration  {}", data.config_file().display());
+    println!("  public part    {}", data.part_file().display());
+    println!("next: give the public part to the other agencies");
     Ok(ExitCode::SUCCESS)
 }
 
-fn agencies_text(n: u32) -> String {
-    if n == 1 {
-        "1 agency".to_owned()
-    } else {
-        format!("{n} agencies")
+/// The text of agency.toml.
+fn configuration(args: &Init) -> anyhow::Result<String> {
+    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let (secret, kind) = match (&args.passphrase_file, &args.passphrase_env) {
+        (Some(file), _) => {
+            let file = std::path::absolute(file)?;
+            let file = file
+                .to_str()
+                .context("the passphrase file's path is not UTF-8")?;
+            (format!("{{ file = {} }}", quoted(file)), "passphrase")
+        }
+        (None, Some(name)) => (format!("{{ env = {} }}", quoted(name)), "passphrase"),
+        (None, None) => ("{ file = \"vault.key\" }".to_owned(), "key"),
+    };
+    let mut text = format!(
+        "# How this agency's node is run. Relative paths start at this file.\n\
+         agency = {}\n\
+         name = {}\n\
+         data = \".\"\n\n\
+         [vault]\n\
+         secret = {secret}   # where it is, never the secret itself\n\
+         kind = \"{kind}\"\n\n\
+         [http]\n\
+         listen = \"{}\"\n\
+         # tls = {{ certificate = \"cert.pem\", key = \"key.pem\" }}\n\n\
+         [p2p]\n\
+         listen = \"{}\"\n\n\
+         # Where the other agencies are reached: number = multiaddress.\n\
+         [p2p.peers]\n",
+        args.agency.0,
+        quoted(&args.name),
+        args.http,
+        args.p2p,
+    );
+    for (agency, address) in &args.peer {
+        writeln!(text, "{} = \"{address}\"", agency.0)?;
     }
-}
-
-/// Reads a schema: TOML, or the schema of a genesis file.
-pub fn read_schema(path: &std::path::Path) -> anyhow::Result<Schema> {
-    let bytes = read_limited(path, crate::datadir::MAX_GENESIS_FILE)?;
-    if bytes.trim_ascii_start().starts_with(b"{") {
-        return Genesis::from_json(&bytes)
-            .map(|genesis| genesis.schema)
-            .map_err(|e| anyhow!("{}: {e}", path.display()));
-    }
-    let name = path.display();
-    if bytes.len() > MAX_SCHEMA_FILE {
-        return Err(anyhow!("{name}: more than {MAX_SCHEMA_FILE} bytes"));
-    }
-    let text = std::str::from_utf8(&bytes).map_err(|_| anyhow!("{name}: not UTF-8 text"))?;
-    toml::from_str(text).map_err(|e| anyhow!("{name}: {e}"))
+    text.push_str("\n[log]\nformat = \"human\"\nlevel = \"info\"\n");
+    Ok(text)
 }

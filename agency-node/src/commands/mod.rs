@@ -2,9 +2,13 @@
 
 mod admin;
 mod check;
+mod devnet_init;
+mod devnet_start;
 mod enrol;
+mod genesis;
 mod import;
 mod init;
+mod parties;
 mod start;
 mod status;
 mod text;
@@ -12,7 +16,8 @@ mod verify;
 
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Command, Devnet, Vault};
+use crate::cli::{Cli, Command, Devnet, Keys, Place, Vault};
+use crate::datadir::Located;
 use crate::logging;
 
 /// The command ran and the answer is no.
@@ -58,24 +63,40 @@ fn answer(yes: bool) -> ExitCode {
     }
 }
 
+impl Place {
+    /// Finds the node.
+    pub fn find(&self) -> anyhow::Result<Located> {
+        Located::find(self.data.as_deref(), self.config.as_deref())
+    }
+}
+
 /// Runs a command.
 pub fn run(cli: Cli) -> Outcome {
-    logging::start(
-        cli.log_json,
-        matches!(cli.command, Command::Devnet(Devnet::Start(_))),
-    );
+    if let Command::Start(args) = cli.command {
+        // Its configuration says how it logs.
+        return start::run(&args, cli.log_json);
+    }
+    let level = match cli.command {
+        Command::Devnet(Devnet::Start(_)) => "info",
+        _ => "warn",
+    };
+    logging::start(cli.log_json, level);
     match cli.command {
-        Command::Devnet(Devnet::Init(args)) => init::run(&args),
-        Command::Devnet(Devnet::Start(args)) => start::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Genesis(args) => genesis::run(&args),
+        Command::Start(args) => start::run(&args, cli.log_json),
+        Command::Status(args) => status::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Enrol(args) => enrol::run(&args),
         Command::Vault(Vault::Verify(args)) => verify::run(&args),
-        Command::Status(args) => status::run(&args),
         Command::Openapi => {
             print!("{}", zkbureau_agency_node::http::openapi::text());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Keys(Keys::New(args)) => parties::run(&args),
+        Command::Devnet(Devnet::Init(args)) => devnet_init::run(&args),
+        Command::Devnet(Devnet::Start(args)) => devnet_start::run(&args),
     }
 }
 

@@ -1,23 +1,16 @@
-//! `devnet start`: the node itself.
+//! `start`: an agency's node.
 
 use std::process::ExitCode;
 
 use super::Outcome;
 use crate::cli::Start;
-use crate::datadir::DataDir;
-use crate::devnet::producer::Pace;
-use crate::devnet::{self, Settings};
+use crate::{logging, service};
 
 /// Runs the node until it is told to stop.
-pub fn run(args: &Start) -> Outcome {
-    devnet::run(&Settings {
-        data: DataDir::open(&args.data)?,
-        listen: args.listen,
-        passphrase: args.passphrase_file.as_deref(),
-        pace: Pace {
-            delay: args.block_delay(),
-            heartbeat: args.heartbeat(),
-        },
-    })?;
+pub fn run(args: &Start, log_json: bool) -> Outcome {
+    let located = args.place.find()?;
+    let config = located.config()?;
+    logging::start(log_json || config.log.json, &config.log.level);
+    service::run(&located, args.snapshot.as_deref())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,9 +9,8 @@ use zkbureau_circuits::period::Period;
 use zkbureau_ledger::ids::{ChainId, Height, TimeMs};
 
 use super::{Outcome, admin, text};
+use crate::admin::protocol::Request;
 use crate::cli::Status;
-use crate::datadir::DataDir;
-use crate::devnet::protocol::Request;
 
 #[derive(Deserialize)]
 struct Answer {
@@ -40,7 +39,7 @@ struct Waiting {
 
 /// Asks the node.
 pub fn run(args: &Status) -> Outcome {
-    let data = DataDir::open(&args.data)?;
+    let data = args.place.find()?.data;
     let value = admin::request(&data, &Request::Status)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&value)?);

@@ -9,10 +9,10 @@ use zkbureau_circuits::ids::AgencyId;
 
 use super::admin::{self, Bar};
 use super::{Outcome, answer, text};
+use crate::admin::protocol::Request;
+use crate::admin::verify_all;
 use crate::cli::Verify;
-use crate::datadir::DataDir;
-use crate::devnet::protocol::Request;
-use crate::devnet::{self, admin::verify_all};
+use crate::service;
 
 /// Figures of one vault that are shown.
 #[derive(Debug, Deserialize)]
@@ -31,8 +31,9 @@ struct Check {
 
 /// Checks through the running node, or opens the databases if none runs.
 pub fn run(args: &Verify) -> Outcome {
-    let data = DataDir::open(&args.data)?;
-    let value = match admin::connect(&data)? {
+    let located = args.place.find()?;
+    let data = &located.data;
+    let value = match admin::connect(data)? {
         Some(stream) => {
             let request = Request::VerifyVault {
                 agency: args.agency,
@@ -42,7 +43,7 @@ pub fn run(args: &Verify) -> Outcome {
         None => {
             let _lock = data.lock()?;
             let passphrase = args.passphrase_file.as_deref();
-            let (_ledger, agencies, _) = devnet::open(&data, passphrase, args.agency)?;
+            let (_ledger, agencies, _) = service::open(&located, passphrase, args.agency)?;
             let bar = RefCell::new(Bar::new());
             verify_all(&agencies, args.agency, &|p| bar.borrow_mut().show(p))?
         }

@@ -25,6 +25,7 @@
 //! differently would be wrong. An unknown key fails with the name that was probably meant.
 
 mod http;
+mod part;
 mod read;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ use zeroize::Zeroizing;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::genesis::{MAX_AGENCY_ID, MAX_NAME};
 
+pub use part::{AgencyPart, MAX_PART, NO_CHAIN, PartError};
 pub use read::{ConfigError, Mistake};
 
 use self::read::{Section, parse};

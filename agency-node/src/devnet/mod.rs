@@ -1,4 +1,4 @@
-//! The development network: the ledger and all its agencies in one process.
+//! The development network: the ledger and all its agencies in one process, for integrators to play with.
 //!
 //! ```text
 //! HTTP ─┐                    ┌─▶ ledger (RocksDB)
@@ -6,72 +6,21 @@
 //! admin ┘                    └─▶ agencies (vaults)
 //! ```
 //!
-//! - [`producer`]: makes blocks; [`admin`]: the administration socket; [`protocol`]: its lines;
-//! - [`import`]: one file on its way to the ledger.
+//! [`producer`] makes blocks and signs them as the only validator.
 
-pub mod admin;
-pub mod import;
 pub mod producer;
-pub mod protocol;
 
-use std::collections::BTreeMap;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
-use zkbureau_agency_node::agency::{Agency, PublishError};
-use zkbureau_agency_node::vault::Vault;
-use zkbureau_circuits::ids::AgencyId;
-use zkbureau_ledger::{Ledger, RocksStore};
+use zkbureau_agency_node::node::Node;
 
 use self::producer::Pace;
-use crate::datadir::DataDir;
-use zkbureau_agency_node::http;
-use zkbureau_agency_node::node::{Node, Submission};
-
-/// Requests and imports in hand get this long to finish when the node stops.
-const GRACE: Duration = Duration::from_secs(30);
-
-/// The agencies of a data directory, opened.
-pub type Agencies = BTreeMap<AgencyId, Arc<Agency<RocksStore>>>;
-
-/// Opens the ledger and the vaults of all agencies (or of one).
-pub fn open(
-    data: &DataDir,
-    passphrase: Option<&Path>,
-    only: Option<AgencyId>,
-) -> Result<(Arc<Ledger<RocksStore>>, Agencies, Vec<u8>)> {
-    let (genesis, genesis_file) = data.genesis()?;
-    if let Some(agency) = only
-        && !genesis.agencies.iter().any(|a| a.id == agency)
-    {
-        return Err(anyhow!("the genesis file has no {agency}"));
-    }
-    let key = data.vault_key(passphrase)?;
-    let path = data.ledger();
-    let store = RocksStore::open(&path).with_context(|| path.display().to_string())?;
-    let ledger =
-        Arc::new(Ledger::open(store, &genesis).with_context(|| path.display().to_string())?);
-    let chain = genesis.chain_id();
-    let mut agencies = Agencies::new();
-    for agency in &genesis.agencies {
-        if only.is_some_and(|only| only != agency.id) {
-            continue;
-        }
-        let path = data.vault(agency.id);
-        let vault = Vault::open(&path, &key, &chain, agency.id)
-            .with_context(|| path.display().to_string())?;
-        let opened = Agency::open(vault, ledger.clone()).with_context(|| agency.id.to_string())?;
-        agencies.insert(agency.id, Arc::new(opened));
-    }
-    Ok((ledger, agencies, genesis_file))
-}
+use crate::datadir::{DataDir, Located};
+use crate::service::{GRACE, open, reconcile, serve, start_runtime, stopped};
 
 /// How a node is run.
 #[derive(Debug)]
@@ -90,16 +39,15 @@ pub struct Settings<'a> {
 pub fn run(settings: &Settings<'_>) -> Result<()> {
     let data = &settings.data;
     let lock = data.lock()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
-    // Signals are caught from here on, so that none of them ends the process in mid-air.
-    let stop = runtime.block_on(async { catch_signals() })?;
+    let (runtime, stop) = start_runtime()?;
     let listener = runtime
         .block_on(TcpListener::bind(settings.listen))
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
-    let (ledger, agencies, genesis_file) = open(data, settings.passphrase, None)?;
+    let located = Located {
+        data: data.clone(),
+        config: None,
+    };
+    let (ledger, agencies, genesis_file) = open(&located, settings.passphrase, None)?;
     let proposer = *agencies.keys().next().context("no agencies")?;
     let proposer = ledger
         .genesis()
@@ -108,10 +56,9 @@ pub fn run(settings: &Settings<'_>) -> Result<()> {
         .map_or(proposer, |seat| seat.agency);
     let node = Arc::new(Node::new(ledger, agencies, proposer, genesis_file));
     runtime.spawn({
-        let (node, mut stop) = (node.clone(), stop.subscribe());
+        let (node, stop) = (node.clone(), stop.subscribe());
         async move {
-            // An error means that the sender is gone: the same.
-            let _ = stop.wait_for(|stop| *stop).await;
+            stopped(stop).await;
             node.stop();
         }
     });
@@ -121,7 +68,8 @@ pub fn run(settings: &Settings<'_>) -> Result<()> {
     })
     .context("starting the block producer")?;
 
-    let outcome = serve(&runtime, listener, &node, data, &stop);
+    node.wait_for_first_block();
+    let outcome = reconcile(&node).and_then(|()| serve(&runtime, listener, &node, data, &stop));
     node.stop();
     let produced = blocks
         .join()
@@ -137,93 +85,4 @@ pub fn run(settings: &Settings<'_>) -> Result<()> {
     produced?;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Everything between opening and closing.
-fn serve(
-    runtime: &tokio::runtime::Runtime,
-    listener: TcpListener,
-    node: &Arc<Node>,
-    data: &DataDir,
-    stop: &watch::Sender<bool>,
-) -> Result<()> {
-    node.wait_for_first_block();
-    reconcile(node)?;
-    let address = listener.local_addr()?;
-    let admin = admin::Socket::bind(data, runtime.handle())?;
-    let tip = node.ledger.tip();
-    println!(
-        "agency-node is ready: http://{address} · chain {} · height {} · {} agencies",
-        &node.ledger.chain_id().to_string()[..16],
-        tip.height,
-        node.agencies.len()
-    );
-    std::io::stdout().flush()?;
-    runtime.block_on(async {
-        let stopped = |mut stop: watch::Receiver<bool>| async move {
-            // An error means that the sender is gone: the same.
-            let _ = stop.wait_for(|stop| *stop).await;
-        };
-        let admin =
-            tokio::spawn(admin.serve(node.clone(), data.clone(), stopped(stop.subscribe())));
-        let http = tokio::spawn(http::serve(
-            listener,
-            node.clone(),
-            stopped(stop.subscribe()),
-        ));
-        stopped(stop.subscribe()).await;
-        let ended = tokio::time::timeout(GRACE, async {
-            http.await??;
-            admin.await?;
-            anyhow::Ok(())
-        });
-        match ended.await {
-            Ok(ended) => ended.context("closing the API"),
-            Err(_) => Ok(()),
-        }
-    })
-}
-
-/// Finishes what a crash may have left between vaults and ledger.
-fn reconcile(node: &Node) -> Result<()> {
-    for agency in node.agencies.values() {
-        let done = match agency.reconcile(&Submission::new(node)) {
-            Ok(done) => done,
-            // The vault has taken the batch back; its file is imported again.
-            Err(error @ PublishError::Refused { .. }) => {
-                tracing::warn!(agency = agency.id().0, %error, "a batch was taken back");
-                continue;
-            }
-            Err(error) => return Err(error).with_context(|| agency.id().to_string()),
-        };
-        let done = serde_json::to_string(&done)?;
-        tracing::debug!(agency = agency.id().0, reconciled = %done, "vault and ledger agree");
-    }
-    Ok(())
-}
-
-/// Turns the first SIGTERM or SIGINT into a request to finish; a second one ends the process at
-/// once, which the next start copes with.
-fn catch_signals() -> Result<watch::Sender<bool>> {
-    let stop = watch::Sender::new(false);
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::spawn({
-        let stop = stop.clone();
-        async move {
-            for repeated in [false, true] {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-                if repeated {
-                    tracing::warn!("stopping at once");
-                    std::process::exit(130);
-                }
-                tracing::info!("stopping");
-                stop.send_modify(|s| *s = true);
-            }
-        }
-    });
-    Ok(stop)
 }

@@ -8,7 +8,6 @@ use anyhow::{Context, Result};
 use zkbureau_agency_node::failpoint;
 use zkbureau_ledger::block::{Certificate, sign_vote};
 use zkbureau_ledger::ids::{Height, TimeMs};
-use zkbureau_ledger::keys::SecretKey;
 
 use zkbureau_agency_node::node::{Node, now};
 
@@ -116,19 +115,15 @@ fn make_block(node: &Arc<Node>, even_empty: bool) -> Result<bool> {
 
 /// The certificate of the one validator.
 fn certify(node: &Node, hash: &[u8; 32], height: Height) -> Certificate {
-    let key = signing_key(node);
+    let keys = node.agencies[&node.proposer].keys();
     let chain = node.ledger.chain_id();
-    let signature = sign_vote(chain, height, 0, hash, node.proposer, key);
+    let signature = sign_vote(chain, height, 0, hash, node.proposer, keys.validator());
     Certificate {
         height,
         round: 0,
         value: *hash,
         signatures: vec![(node.proposer, signature)],
     }
-}
-
-fn signing_key(node: &Node) -> &SecretKey {
-    node.agencies[&node.proposer].keys().validator()
 }
 
 /// Runs the producer on its own thread. `on_end` is called when it ends, however it does.

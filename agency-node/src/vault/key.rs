@@ -23,6 +23,8 @@ use super::error::VaultError;
 
 /// Version of everything in a vault.
 pub const FORMAT: u16 = 1;
+/// The chain of a vault that was made before there was one.
+pub const UNBOUND: ChainId = ChainId([0; 32]);
 /// Longest passphrase in bytes.
 pub const MAX_PASSPHRASE: usize = 1024;
 
@@ -152,6 +154,17 @@ impl Header {
         };
         let mut data_key = Zeroizing::new([0; 32]);
         OsRng.fill_bytes(&mut *data_key);
+        let header = Self::wrap(chain, agency, key, derivation, &data_key)?;
+        Ok((header, data_key))
+    }
+
+    fn wrap(
+        chain: &ChainId,
+        agency: AgencyId,
+        key: &VaultKey,
+        derivation: Derivation,
+        data_key: &[u8; 32],
+    ) -> Result<Self, VaultError> {
         let mut nonce = [0; 24];
         OsRng.fill_bytes(&mut nonce);
         let mut header = Self {
@@ -166,12 +179,28 @@ impl Header {
             .encrypt(
                 &XNonce::from(header.nonce),
                 Payload {
-                    msg: &*data_key,
+                    msg: data_key,
                     aad: &header.authenticated(),
                 },
             )
             .expect("a key fits the cipher");
-        Ok((header, data_key))
+        Ok(header)
+    }
+
+    /// The same vault, for a chain: a vault is made before its chain exists.
+    pub(super) fn bind(&self, chain: &ChainId, key: &VaultKey) -> Result<Self, VaultError> {
+        let data_key = self.open(&UNBOUND, self.agency, key)?;
+        Self::wrap(chain, self.agency, key, self.derivation.clone(), &data_key)
+    }
+
+    /// The chain it says it is for, not authenticated.
+    pub(super) fn chain(&self) -> &ChainId {
+        &self.chain
+    }
+
+    /// The agency it says it is of, not authenticated.
+    pub(super) fn agency(&self) -> AgencyId {
+        self.agency
     }
 
     /// Checks that the header is of this release, chain and agency, and unwraps the data key.
@@ -266,6 +295,36 @@ impl Header {
     }
 }
 
+/// A kind of key that an agency has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    /// Signs batches and votes.
+    Validator,
+    /// Evaluates the directory.
+    Vrf,
+    /// Receives sealed asks.
+    Sealing,
+    /// The node's identity in the network.
+    Network,
+}
+
+impl KeyKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Validator, Self::Vrf, Self::Sealing, Self::Network];
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Validator => "validator",
+            Self::Vrf => "vrf",
+            Self::Sealing => "sealing",
+            Self::Network => "network",
+        })
+    }
+}
+
 /// An agency's secret keys.
 pub struct AgencyKeys {
     validator: SecretKey,
@@ -322,8 +381,47 @@ impl AgencyKeys {
         }
     }
 
+    /// Length of [`Self::to_secret_bytes`].
+    pub(super) const BYTES: usize = 128;
+
+    /// Whether the ledger names this set's key of a kind.
+    #[must_use]
+    pub fn is(&self, kind: KeyKind, on_ledger: &genesis::Agency) -> bool {
+        match kind {
+            KeyKind::Validator => self.validator.public() == on_ledger.validator_key,
+            KeyKind::Vrf => self.vrf.public() == on_ledger.vrf_key,
+            KeyKind::Sealing => self.sealing.public() == on_ledger.sealing_key,
+            KeyKind::Network => self.network.public() == on_ledger.network_key,
+        }
+    }
+
+    /// The same keys, but new ones of some kinds.
+    pub(super) fn with_new<R: RngCore + CryptoRng>(&self, kinds: &[KeyKind], rng: &mut R) -> Self {
+        let new = Self::random(rng);
+        let from = |kind| if kinds.contains(&kind) { &new } else { self };
+        Self::pick(from)
+    }
+
+    /// One key of each kind from the set named for it.
+    pub(super) fn assemble(chosen: &[(KeyKind, std::sync::Arc<Self>)]) -> Self {
+        Self::pick(|kind| {
+            let found = chosen.iter().find(|(k, _)| *k == kind);
+            &found.expect("one set for every kind").1
+        })
+    }
+
+    fn pick<'a>(from: impl Fn(KeyKind) -> &'a Self) -> Self {
+        Self {
+            validator: SecretKey::from_seed(&from(KeyKind::Validator).validator.to_seed()),
+            vrf: VrfSecretKey::from_bytes(&from(KeyKind::Vrf).vrf.to_bytes())
+                .expect("the bytes of a key"),
+            sealing: SealingSecretKey::from_bytes(*from(KeyKind::Sealing).sealing.expose_bytes()),
+            network: SecretKey::from_seed(&from(KeyKind::Network).network.to_seed()),
+        }
+    }
+
     pub(super) fn to_secret_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let mut out = Zeroizing::new(Vec::with_capacity(128));
+        let mut out = Zeroizing::new(Vec::with_capacity(Self::BYTES));
         out.extend_from_slice(&*self.validator.to_seed());
         out.extend_from_slice(&*self.vrf.to_bytes());
         out.extend_from_slice(self.sealing.expose_bytes());

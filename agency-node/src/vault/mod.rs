@@ -13,7 +13,7 @@
 //! | name | key | value |
 //! |---|---|---|
 //! | `header` | `header` | [`key::Header`]: format, chain, agency, wrapped data key (not encrypted) |
-//! | `meta` | `keys`, `progress` | [`AgencyKeys`], [`Progress`] |
+//! | `meta` | `keys`, `spare-keys`, `progress` | [`AgencyKeys`], sets of them, [`Progress`] |
 //! | `subjects` | handle | [`Subject`]: identifier, index, salts; written once |
 //! | `heads` | handle | [`Head`]: what the leaf would be after every prepared batch |
 //! | `entries` | handle ‖ number | [`Entry`]: one published record |
@@ -36,6 +36,7 @@ mod cipher;
 mod counters;
 mod error;
 pub mod key;
+mod keyring;
 mod records;
 mod store;
 
@@ -43,6 +44,7 @@ pub use batch::{BatchState, Column, KEPT_BATCHES, KEPT_BLOCKS, NewBatch, Progres
 pub(crate) use counters::KeptAudit;
 pub use counters::{Budget, ConsentUses, Use};
 pub use error::VaultError;
-pub use key::{AgencyKeys, KeyError, VaultKey};
+pub use key::{AgencyKeys, KeyError, KeyKind, UNBOUND, VaultKey};
+pub use keyring::Followed;
 pub use records::{Entry, Handle, Head, Opener, Subject};
 pub use store::Vault;

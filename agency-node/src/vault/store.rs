@@ -17,7 +17,8 @@ use zkbureau_ledger::ids::ChainId;
 use super::batch::Progress;
 use super::cipher::Cipher;
 use super::error::VaultError;
-use super::key::{AgencyKeys, Header, VaultKey};
+use super::key::{AgencyKeys, Header, UNBOUND, VaultKey};
+use super::keyring::{KEYS_KEY, Keyring, SPARE_KEY};
 use super::records::{Entry, Handle, Head, Subject};
 
 /// Column families.
@@ -42,7 +43,6 @@ pub(super) mod family {
 }
 
 const HEADER_KEY: &[u8] = b"header";
-const KEYS_KEY: &[u8] = b"keys";
 const PROGRESS_KEY: &[u8] = b"progress";
 
 /// Memory of unflushed writes, all families together.
@@ -61,7 +61,7 @@ pub struct Vault {
     path: PathBuf,
     chain: ChainId,
     agency: AgencyId,
-    keys: AgencyKeys,
+    keyring: Mutex<Keyring>,
     progress: Mutex<Progress>,
     pub(super) counters: Mutex<()>,
 }
@@ -130,11 +130,43 @@ impl Vault {
             return Err(VaultError::Missing(path.to_owned()));
         }
         let db = open_database(path, false)?;
-        let header = db
-            .get_cf(handle(&db, family::HEADER), HEADER_KEY)?
-            .ok_or(VaultError::Damaged(family::HEADER))?;
-        let data_key = Header::decode(&header)?.open(chain, agency, key)?;
+        let data_key = read_header(&db)?.open(chain, agency, key)?;
         Self::load(db, Cipher::new(&data_key), path, chain, agency)
+    }
+
+    /// Binds a vault that was made before its chain to that chain. One that is bound to it already stays.
+    ///
+    /// # Errors
+    /// [`VaultError`]; a vault of another chain is never bound again.
+    pub fn bind(path: &Path, key: &VaultKey, chain: &ChainId) -> Result<(), VaultError> {
+        if !path.join("CURRENT").exists() {
+            return Err(VaultError::Missing(path.to_owned()));
+        }
+        let db = open_database(path, false)?;
+        let header = read_header(&db)?;
+        if header.chain() != &UNBOUND {
+            return Ok(());
+        }
+        let bound = header.bind(chain, key)?;
+        let mut batch = WriteBatch::default();
+        batch.put_cf(
+            handle(&db, family::HEADER),
+            HEADER_KEY,
+            borsh::to_vec(&bound).expect("encoding into memory"),
+        );
+        Ok(db.write_opt(batch, &synced())?)
+    }
+
+    /// What the vault at a path says about itself, without being opened: chain and agency.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub fn describe(path: &Path) -> Result<(ChainId, AgencyId), VaultError> {
+        if !path.join("CURRENT").exists() {
+            return Err(VaultError::Missing(path.to_owned()));
+        }
+        let header = read_header(&open_database(path, false)?)?;
+        Ok((*header.chain(), header.agency()))
     }
 
     fn load(
@@ -149,7 +181,11 @@ impl Vault {
                 .and_then(|sealed| cipher.open(family::META, key, &sealed))
                 .ok_or(VaultError::Damaged(family::META))
         };
-        let keys = AgencyKeys::from_secret_bytes(&meta(KEYS_KEY)?)
+        let spare = match db.get_pinned_cf(handle(&db, family::META), SPARE_KEY)? {
+            Some(_) => Some(meta(SPARE_KEY)?),
+            None => None,
+        };
+        let keyring = Keyring::decode(&meta(KEYS_KEY)?, spare.as_ref().map(|s| s.as_slice()))
             .ok_or(VaultError::Damaged(family::META))?;
         let progress = borsh::from_slice(&meta(PROGRESS_KEY)?)
             .map_err(|_| VaultError::Damaged(family::META))?;
@@ -159,16 +195,15 @@ impl Vault {
             path: path.to_owned(),
             chain: *chain,
             agency,
-            keys,
+            keyring: Mutex::new(keyring),
             progress: Mutex::new(progress),
             counters: Mutex::new(()),
         })
     }
 
-    /// The agency's secret keys.
-    #[must_use]
-    pub fn keys(&self) -> &AgencyKeys {
-        &self.keys
+    pub(super) fn keyring(&self) -> MutexGuard<'_, Keyring> {
+        // Every change is one assignment after a successful write, so a panic elsewhere leaves it whole.
+        self.keyring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The agency.
@@ -350,6 +385,13 @@ impl Vault {
     pub(super) fn write(&self, batch: WriteBatch) -> Result<(), VaultError> {
         Ok(self.db.write(batch)?)
     }
+}
+
+fn read_header(db: &DB) -> Result<Header, VaultError> {
+    let header = db
+        .get_cf(handle(db, family::HEADER), HEADER_KEY)?
+        .ok_or(VaultError::Damaged(family::HEADER))?;
+    Header::decode(&header)
 }
 
 fn synced() -> WriteOptions {

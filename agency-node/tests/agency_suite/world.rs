@@ -342,6 +342,8 @@ impl World {
             correct,
             allow_rejects: false,
             more_follows: false,
+            close: false,
+            dry_run: false,
             spill_dir: self.dir.path(),
         };
         self.files.set(self.files.get() + 1);

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on should say where"
 )]
 
+pub mod cluster;
 pub mod http;
 pub mod people;
 
@@ -273,7 +274,7 @@ pub fn signal(name: &str, pid: u32) {
     assert!(status.success());
 }
 
-fn wait(child: &mut Child) -> ExitStatus {
+pub fn wait(child: &mut Child) -> ExitStatus {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {

@@ -13,8 +13,8 @@ use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::period::Period;
 use zkbureau_prover::{Event, Mapping, Progress as ProverProgress};
 
-use super::admin::{Failure, Reporter};
 use super::protocol::{ImportRequest, Progress, Step};
+use super::{Failure, Reporter};
 use crate::datadir::DataDir;
 use zkbureau_agency_node::node::{Node, Submission};
 
@@ -95,10 +95,7 @@ pub fn run(
     data: &DataDir,
     reporter: &Reporter<'_>,
 ) -> Result<Value, Failure> {
-    let agency = node
-        .agencies
-        .get(&request.agency)
-        .ok_or_else(|| Failure::usage(anyhow!("the genesis file has no {}", request.agency)))?;
+    let agency = super::agency_of(node, request.agency)?;
     let schema = node.ledger.schema();
     let mapping = Mapping::parse(&request.map, schema)
         .map_err(|e| Failure::usage(anyhow!("the mapping: {e}")))?;
@@ -133,7 +130,9 @@ pub fn run(
         correct: request.correct,
         allow_rejects: request.allow_rejects,
         more_follows: request.more_follows,
-        spill_dir: &data.agency(request.agency),
+        close: request.close,
+        dry_run: request.dry_run,
+        spill_dir: &data.agency(agency.id()),
     };
     let outcome = agency
         .import(
@@ -152,7 +151,7 @@ pub fn run(
     let leaves = node
         .ledger
         .columns(tip.height)?
-        .get(request.agency)
+        .get(agency.id())
         .map_or(0, |column| column.leaves);
     let totals = submission.totals();
     let published = outcome.summary.as_ref().map(|summary| Published {
@@ -169,7 +168,7 @@ pub fn run(
         finality_s: totals.waiting.as_secs_f64(),
     });
     let result = ImportResult {
-        agency: request.agency,
+        agency: agency.id(),
         period: request.period,
         report: serde_json::to_value(&outcome.report)?,
         published,
@@ -179,7 +178,7 @@ pub fn run(
         cpu_s: process_cpu().zip(cpu).map(|(after, before)| after - before),
     };
     tracing::info!(
-        agency = request.agency.0,
+        agency = agency.id().0,
         period = %request.period,
         records = result.published.as_ref().map_or(0, |p| p.records),
         rejected = outcome.report.reject_count,

@@ -1,9 +1,14 @@
 //! The administration socket: a Unix socket that only the node's user can open. Lines of JSON, see
-//! [`super::protocol`].
+//! [`protocol`].
+//!
+//! - [`import`]: one file on its way to the ledger.
 //!
 //! # Correctness
 //! The socket is bound inside a fresh directory that nobody else can enter, restricted, and then moved to its
 //! place, so there is no moment at which another user could connect.
+
+pub mod import;
+pub mod protocol;
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -19,11 +24,13 @@ use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 use zkbureau_circuits::ids::AgencyId;
 
-use super::protocol::{Event, MAX_LINE, Progress, Request, Step};
-use super::{import, protocol};
+use self::protocol::{Event, MAX_LINE, Progress, Request, Step};
 use crate::datadir::DataDir;
+use crate::service::Agencies;
+use zkbureau_agency_node::agency::Agency;
 use zkbureau_agency_node::http::Status;
 use zkbureau_agency_node::node::Node;
+use zkbureau_ledger::RocksStore;
 
 /// Connections served at once.
 const MAX_CONNECTIONS: usize = 16;
@@ -199,7 +206,7 @@ fn verify(node: &Node, only: Option<AgencyId>, reporter: &Reporter<'_>) -> Resul
     if let Some(agency) = only
         && !node.agencies.contains_key(&agency)
     {
-        return Err(Failure::usage(anyhow!("the genesis file has no {agency}")));
+        return Err(Failure::usage(anyhow!("this node does not run {agency}")));
     }
     // Nothing may be published under a check that compares with the ledger.
     let _still = node
@@ -212,9 +219,25 @@ fn verify(node: &Node, only: Option<AgencyId>, reporter: &Reporter<'_>) -> Resul
     .map_err(Into::into)
 }
 
+/// The agency that is meant: the named one, or the only one.
+fn agency_of(node: &Node, named: Option<AgencyId>) -> Result<&Arc<Agency<RocksStore>>, Failure> {
+    match named {
+        Some(id) => node
+            .agencies
+            .get(&id)
+            .ok_or_else(|| Failure::usage(anyhow!("this node does not run {id}"))),
+        None => match node.agencies.values().collect::<Vec<_>>()[..] {
+            [agency] => Ok(agency),
+            _ => Err(Failure::usage(anyhow!(
+                "this node runs several agencies; say which: --agency N"
+            ))),
+        },
+    }
+}
+
 /// Checks vaults against the ledger; the same for a running and a stopped node.
 pub fn verify_all(
-    agencies: &super::Agencies,
+    agencies: &Agencies,
     only: Option<AgencyId>,
     progress: &dyn Fn(Progress),
 ) -> Result<Value> {

@@ -31,8 +31,8 @@ pub enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImportRequest {
-    /// Who publishes.
-    pub agency: AgencyId,
+    /// Who publishes; needed only where one node runs several agencies.
+    pub agency: Option<AgencyId>,
     /// The file, by absolute path.
     pub file: PathBuf,
     /// Text of the mapping.
@@ -44,6 +44,12 @@ pub struct ImportRequest {
     /// More files of the period follow.
     #[serde(default)]
     pub more_follows: bool,
+    /// Close the period although records are withheld.
+    #[serde(default)]
+    pub close: bool,
+    /// Publish nothing.
+    #[serde(default)]
+    pub dry_run: bool,
     /// Rows may change what is published.
     pub correct: bool,
 }

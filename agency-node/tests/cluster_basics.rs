@@ -1,0 +1,151 @@
+//! Several agencies found a consortium and run it, each with its own process.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use support::cluster::{Address, Cluster, init};
+use support::{assert_success, binary, error_line, people};
+
+/// Agencies that are not combined yet.
+fn agencies(dir: &Path, count: usize) {
+    let addresses: Vec<Address> = (0..count).map(|_| Address::free()).collect();
+    fs::write(dir.join("schema.toml"), people::SCHEMA).unwrap();
+    for node in 0..count {
+        init(dir, &addresses, node, None);
+    }
+}
+
+fn genesis(dir: &Path, out: &str, parts: &[&Path], extra: &[&str]) -> std::process::Output {
+    binary()
+        .args(["genesis", "--name", "three", "--schema"])
+        .arg(dir.join("schema.toml"))
+        .arg("--out")
+        .arg(dir.join(out))
+        .args(extra)
+        .args(parts)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn everybody_makes_the_same_genesis_file_from_the_same_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    agencies(dir, 3);
+    let part = |n: u32| dir.join(format!("agency-{n}/agency-part.json"));
+    let (one, two, three) = (part(1), part(2), part(3));
+    assert_success(&genesis(
+        dir,
+        "a.json",
+        &[&one, &two, &three],
+        &["--power", "3=2"],
+    ));
+    assert_success(&genesis(
+        dir,
+        "b.json",
+        &[&three, &one, &two],
+        &["--power", "3=2"],
+    ));
+    let bytes = fs::read(dir.join("a.json")).unwrap();
+    assert_eq!(bytes, fs::read(dir.join("b.json")).unwrap());
+    let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(value["agencies"].as_array().unwrap().len(), 3);
+    assert_eq!(value["validators"][2]["power"], 2);
+
+    // Secrets are the owner's only; what is given away holds none.
+    for name in ["agency-1", "agency-1/vault.key"] {
+        let mode = fs::metadata(dir.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
+    }
+    let key = fs::read_to_string(dir.join("agency-1/vault.key")).unwrap();
+    for public in [
+        dir.join("a.json"),
+        one.clone(),
+        dir.join("agency-1/agency.toml"),
+    ] {
+        assert!(!fs::read_to_string(&public).unwrap().contains(key.trim()));
+    }
+}
+
+#[test]
+fn parts_that_are_wrong_are_named_with_their_field() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    agencies(dir, 3);
+    let part = |n: u32| dir.join(format!("agency-{n}/agency-part.json"));
+    let (one, two, three) = (part(1), part(2), part(3));
+    let refused = |parts: &[&Path], extra: &[&str]| {
+        let line = error_line(&genesis(dir, "never.json", parts, extra), 2);
+        assert!(!dir.join("never.json").exists());
+        line
+    };
+    let change = |from: &Path, name: &str, change: &dyn Fn(&mut serde_json::Value)| {
+        let mut value = serde_json::from_slice(&fs::read(from).unwrap()).unwrap();
+        change(&mut value);
+        let path = dir.join(name);
+        fs::write(&path, value.to_string()).unwrap();
+        path
+    };
+
+    let line = refused(&[&one, &two, &one], &[]);
+    assert!(line.contains("agency.id: the same as in"), "{line}");
+    let stolen: serde_json::Value = serde_json::from_slice(&fs::read(&two).unwrap()).unwrap();
+    let stolen = stolen["agency"]["validator_key"].clone();
+    let bad = change(&three, "stolen.json", &|v| {
+        v["agency"]["validator_key"] = stolen.clone();
+    });
+    let line = refused(&[&one, &bad], &[]);
+    assert!(line.contains("stolen.json: possession"), "{line}");
+    let bad = change(&three, "renamed.json", &|v| {
+        v["agency"]["name"] = "X".into()
+    });
+    let line = refused(&[&one, &bad], &[]);
+    assert!(line.contains("renamed.json: possession"), "{line}");
+    let bad = change(&three, "field.json", &|v| v["pass"] = "X".into());
+    let line = refused(&[&one, &bad], &[]);
+    assert!(
+        line.contains("field.json") && line.contains("pass"),
+        "{line}"
+    );
+    let line = refused(&[&one, &two], &["--power", "7=1"]);
+    assert!(line.contains("no part is of agency 7"), "{line}");
+    let policies = dir.join("policies.toml");
+    fs::write(&policies, "answer_block = 5\n").unwrap();
+    let line = refused(&[&one, &two], &["--policies", policies.to_str().unwrap()]);
+    assert!(line.contains("did you mean \"answer_blocks\""), "{line}");
+    let line = refused(&[&one, &dir.join("absent.json")], &[]);
+    assert!(line.contains("absent.json"), "{line}");
+}
+
+#[test]
+fn a_configuration_that_is_wrong_is_told_in_one_line() {
+    let cluster = Cluster::new(1);
+    let file = cluster.members[0].home.join("agency.toml");
+    let good = fs::read_to_string(&file).unwrap();
+    fs::write(&file, good.replace("listen = \"127", "lisen = \"127")).unwrap();
+    let line = error_line(&cluster.run(0, &["start"]), 2);
+    assert!(
+        line.contains(
+            "agency.toml: line 11: http.lisen: there is no such key (did you mean \"listen\"?)"
+        ),
+        "{line}"
+    );
+    let line = error_line(&cluster.run(0, &["status"]), 2);
+    assert!(line.contains("http.lisen"), "{line}");
+    fs::write(&file, good.replace("vault.key", "other.key")).unwrap();
+    let line = error_line(&cluster.run(0, &["start"]), 2);
+    assert!(
+        line.contains("vault.secret") && line.contains("other.key"),
+        "{line}"
+    );
+    fs::write(&file, good).unwrap();
+    let line = error_line(&cluster.run(0, &["status"]), 2);
+    assert!(line.contains("no node is running"), "{line}");
+}
