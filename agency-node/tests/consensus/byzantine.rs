@@ -1,0 +1,1 @@
+//! A dishonest validator: the others refuse what it sends, name it, and go on.
