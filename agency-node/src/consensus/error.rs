@@ -4,6 +4,7 @@ use zkbureau_ledger::LedgerError;
 use zkbureau_ledger::ids::Height;
 
 use super::context::HeaderHash;
+use crate::network::StartError;
 
 /// Consensus cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,12 @@ pub enum ConsensusError {
     /// Some work panicked.
     #[error("consensus: a task panicked")]
     Panicked,
+    /// The network did not start.
+    #[error(transparent)]
+    Network(#[from] StartError),
+    /// The network did not take the engine.
+    #[error("{0}")]
+    Attach(String),
     /// The network is gone.
     #[error("consensus: the network has stopped")]
     NetworkStopped,

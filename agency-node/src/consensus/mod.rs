@@ -7,7 +7,7 @@
 //! - [`limits`]: every size, in one place;
 //! - [`payloads`]: proposed blocks on disk; [`assembly`]: in parts;
 //! - [`app`]: makes, checks and commits blocks;
-//! - [`engine`]: starts and stops all of it; [`meters`]: what it does and how long it takes.
+//! - [`engine`]: starts and stops it, [`running`] with its network; [`meters`]: what it does and how long it takes.
 
 mod app;
 pub mod assembly;
@@ -18,6 +18,7 @@ mod error;
 pub mod limits;
 pub mod meters;
 pub mod payloads;
+mod running;
 pub mod signing;
 
 pub use codec::Codec;
@@ -25,3 +26,4 @@ pub use context::Bureau;
 pub use engine::{Engine, EngineNetwork, Identity, Timing, start_on};
 pub use error::ConsensusError;
 pub use meters::Meters;
+pub use running::{Running, start};
