@@ -16,6 +16,8 @@ use crate::keys::{PublicKey, SealingKey};
 
 /// Most agencies of a consortium.
 pub const MAX_AGENCIES: usize = 100;
+/// Most agencies that a chain may ever have: the trees and columns of those that left stay.
+pub const MAX_AGENCIES_EVER: usize = 200;
 /// Most identity issuers.
 pub const MAX_ISSUERS: usize = 100;
 /// Most auditors.

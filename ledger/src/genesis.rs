@@ -8,8 +8,9 @@ use zkbureau_circuits::schema::Schema;
 
 use crate::block::ValidatorSet;
 pub use crate::consortium::{
-    Agency, Auditor, Consortium, GenesisError, Issuer, MAX_AGENCIES, MAX_AGENCY_ID, MAX_AUDITORS,
-    MAX_ISSUERS, MAX_NAME, MAX_OBSERVERS, MAX_POWER, Observer, Policies, Seat,
+    Agency, Auditor, Consortium, GenesisError, Issuer, MAX_AGENCIES, MAX_AGENCIES_EVER,
+    MAX_AGENCY_ID, MAX_AUDITORS, MAX_ISSUERS, MAX_NAME, MAX_OBSERVERS, MAX_POWER, Observer,
+    Policies, Seat,
 };
 use crate::consortium::{name, within};
 use crate::ids::{ChainId, TimeMs};

@@ -38,9 +38,11 @@ pub use ids::{
 pub use keys::{PublicKey, SealingKey, SecretKey, Signature, SignatureError};
 #[cfg(feature = "state")]
 pub use ledger::{BlockError, Executed, Ledger, LedgerError, Proposal, Tip};
-pub use light::{LightClient, LightError, TrustedHeader, TrustedRoots};
+pub use light::{
+    Checkpoint, LightClient, LightError, TrustedHeader, TrustedRoots, ValidatorChange,
+};
 #[cfg(feature = "state")]
-pub use machine::{Checked, Context, TxError};
+pub use machine::{Checked, Context, Epoch, GovernanceError, TxError};
 pub use peer::PeerId;
 pub use state::{
     AnchorState, AuditState, Column, Columns, Leaf, LeafProof, LogSuffix, RegistryKey,

@@ -65,6 +65,8 @@ pub mod domain {
     pub const SIGN_VALIDATOR_PROOF: &str = "zkbureau/sign/validator-proof/v1";
     /// What a validator signs when it votes for a change of the consortium.
     pub const SIGN_GOVERNANCE: &str = "zkbureau/sign/governance/v1";
+    /// Identifier of the rules that a transaction was checked by.
+    pub const CONTEXT: &str = "zkbureau/context/v1";
     /// What the holder of a new key signs.
     pub const SIGN_POSSESSION: &str = "zkbureau/sign/possession/v1";
     /// What an agency signs so that others can carry its messages of consensus.
@@ -116,6 +118,7 @@ mod tests {
             SIGN_PROPOSAL_PART,
             SIGN_VALIDATOR_PROOF,
             SIGN_GOVERNANCE,
+            CONTEXT,
             SIGN_POSSESSION,
             SIGN_FRAME,
             SIGN_NETWORK_ASK,

@@ -2,6 +2,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 use zkbureau_circuits::encoding::{Digest32, Document, hash_parts};
 use zkbureau_params::domain;
 
@@ -67,6 +68,33 @@ pub struct Block {
 impl Document for Block {
     const NAME: &'static str = "zkbureau/block/v1";
     const MAX_BYTES: usize = MAX_BLOCK_BYTES;
+}
+
+/// How far ahead of its own clock a validator lets a proposed block be.
+pub const MAX_AHEAD_MS: u64 = 10_000;
+
+/// A proposed block is from the future.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the block's time {got} is more than {MAX_AHEAD_MS} ms ahead of {now}")]
+pub struct TimeAhead {
+    /// The clock of whoever checks.
+    pub now: TimeMs,
+    /// The block's time.
+    pub got: TimeMs,
+}
+
+/// For a validator that is about to vote on a *proposed* block: refuses one whose time is too far
+/// ahead of its clock. The state machine has no clock, and a block that was decided is not compared
+/// with one: by then the others' clocks have judged it.
+///
+/// # Errors
+/// [`TimeAhead`].
+pub fn check_time_ahead(header: &Header, now: TimeMs) -> Result<(), TimeAhead> {
+    let got = header.time_ms;
+    if got.0 > now.0.saturating_add(MAX_AHEAD_MS) {
+        return Err(TimeAhead { now, got });
+    }
+    Ok(())
 }
 
 /// Root of a Merkle tree over transaction hashes. Leaves and inner nodes are hashed under different

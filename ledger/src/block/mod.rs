@@ -9,5 +9,7 @@ pub use certificate::{
     Certificate, CertificateError, SignedHeader, VoteKind, sign_any_vote, sign_vote, verify_vote,
     vote_bytes,
 };
-pub use header::{Block, Header, MAX_BLOCK_BYTES, transactions_root};
+pub use header::{
+    Block, Header, MAX_AHEAD_MS, MAX_BLOCK_BYTES, TimeAhead, check_time_ahead, transactions_root,
+};
 pub use validators::{Validator, ValidatorSet};

@@ -24,24 +24,30 @@ pub struct Validator {
 }
 
 /// The validators of a block, by ascending agency identifier.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Validator>")]
 pub struct ValidatorSet(Vec<Validator>);
 
-impl BorshDeserialize for ValidatorSet {
-    fn deserialize_reader<R: std::io::Read>(reader: &mut R) -> std::io::Result<Self> {
-        let validators = Vec::<Validator>::deserialize_reader(reader)?;
+impl TryFrom<Vec<Validator>> for ValidatorSet {
+    type Error = &'static str;
+
+    fn try_from(validators: Vec<Validator>) -> Result<Self, Self::Error> {
         let ascending = validators.windows(2).all(|w| w[0].agency < w[1].agency);
         let bounded = validators.len() <= MAX_AGENCIES
             && validators
                 .iter()
                 .all(|v| (1..=MAX_POWER).contains(&v.power));
         if !ascending || !bounded {
-            return Err(std::io::Error::new(
-                std::io::ErrorKind::InvalidData,
-                "validators ascend by agency and have a power within limits",
-            ));
+            return Err("validators ascend by agency and have a power within limits");
         }
         Ok(Self(validators))
+    }
+}
+
+impl BorshDeserialize for ValidatorSet {
+    fn deserialize_reader<R: std::io::Read>(reader: &mut R) -> std::io::Result<Self> {
+        Self::try_from(Vec::deserialize_reader(reader)?)
+            .map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e))
     }
 }
 

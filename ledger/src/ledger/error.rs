@@ -36,6 +36,9 @@ pub enum LedgerError {
     /// The store was written in a format that this release does not read.
     #[error("the store was written by a release that this one does not understand")]
     Format,
+    /// The import of a snapshot was interrupted; it must be started again.
+    #[error("the import of a snapshot was not finished; start it again")]
+    ImportUnfinished,
     /// Something that must be in the store is not, or is not what it must be.
     #[error("the store is damaged: {0}")]
     Damaged(&'static str),

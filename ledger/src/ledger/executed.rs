@@ -1,11 +1,14 @@
 //! A block with what it changes, before it is final.
 
+use std::sync::Arc;
+
 use zkbureau_circuits::encoding::Digest32;
 
 use super::block_writes;
 use crate::block::{Block, Header};
+use crate::consortium::Consortium;
 use crate::ids::TxHash;
-use crate::machine::{Outcome, TxError};
+use crate::machine::{Context, Outcome, TxError};
 use crate::state::Roots;
 use crate::store::ChangeSet;
 use crate::tree::Trees;
@@ -18,6 +21,7 @@ pub struct Executed {
     hash: Digest32,
     trees: Trees,
     changes: ChangeSet,
+    next: Arc<Context>,
 }
 
 impl Executed {
@@ -29,6 +33,7 @@ impl Executed {
             block,
             trees: outcome.trees,
             changes,
+            next: outcome.next,
         }
     }
 
@@ -56,8 +61,14 @@ impl Executed {
         self.trees.roots()
     }
 
-    pub(super) fn into_changes(self) -> (ChangeSet, Trees) {
-        (self.changes, self.trees)
+    /// The consortium that is in force for the next block.
+    #[must_use]
+    pub fn next_consortium(&self) -> &Arc<Consortium> {
+        self.next.consortium()
+    }
+
+    pub(super) fn into_changes(self) -> (ChangeSet, Trees, Arc<Context>) {
+        (self.changes, self.trees, self.next)
     }
 }
 

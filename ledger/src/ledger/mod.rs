@@ -7,8 +7,10 @@
 
 mod error;
 mod executed;
+mod history;
 mod reads;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rand_core::OsRng;
@@ -19,19 +21,31 @@ use crate::block::{Block, Certificate, Header, SignedHeader, transactions_root};
 use crate::genesis::{Consortium, Genesis};
 use crate::ids::{AgencyId, ChainId, Height, TimeMs, TxHash};
 use crate::machine::{self, Checked, Context, Outcome, Parent, Plan, TxError, View};
+use crate::schema_document::SchemaDocument;
+use crate::state::RegistryKey;
 use crate::store::{ChangeSet, Store, Table};
 use crate::transaction::Transaction;
 use crate::tree::Trees;
 
 pub use error::{BlockError, LedgerError};
 pub use executed::{Executed, Proposal};
+pub use history::Pin;
 pub use reads::Leaves;
 
 const META_FORMAT: &[u8] = b"format";
 const META_GENESIS: &[u8] = b"genesis";
 const META_TIP: &[u8] = b"tip";
-/// The format of the tables. A release that changes it must say how it reads the old one.
-const FORMAT: &[u8] = &[1];
+/// The lowest height whose state is kept.
+const META_OLDEST: &[u8] = b"oldest";
+/// The first height whose block is kept, or will be.
+const META_FIRST_BLOCK: &[u8] = b"first-block";
+/// There while a snapshot is being imported.
+const META_IMPORT: &[u8] = b"import";
+/// The format of the tables. Format 1 had no governance; nothing of it is in use.
+const FORMAT: &[u8] = &[2];
+/// Heights whose state is deleted with one block. More than one, so that a lower `kept_versions`
+/// takes effect; few, so that no block takes long.
+const MAX_PRUNED_PER_BLOCK: usize = 8;
 
 /// The last block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,25 +60,31 @@ pub struct Tip {
     pub state_root: Digest32,
 }
 
-/// The last block with the trees after it.
+/// The last block with what it left.
 #[derive(Clone, Debug)]
 struct TipState {
     tip: Tip,
     trees: Trees,
+    /// What is in force for the next block.
+    context: Arc<Context>,
+    /// The lowest height whose state is kept.
+    oldest: Height,
 }
 
 /// A ledger on a store.
 pub struct Ledger<S> {
     store: S,
     genesis: Genesis,
-    context: Context,
+    chain: ChainId,
     tip: RwLock<Arc<TipState>>,
     commit: Mutex<()>,
+    /// Heights whose state must stay, and how often each is asked for.
+    pins: Mutex<BTreeMap<Height, usize>>,
 }
 
 impl<S> std::fmt::Debug for Ledger<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Ledger({})", self.context.chain())
+        write!(f, "Ledger({})", self.chain)
     }
 }
 
@@ -77,31 +97,33 @@ impl<S: Store> Ledger<S> {
     /// [`LedgerError`] when the genesis file is not valid or not the store's, or the store is damaged.
     pub fn open(store: S, genesis: &Genesis) -> Result<Self, LedgerError> {
         genesis.validate()?;
-        let context = Context::new(genesis);
+        let chain = genesis.chain_id();
+        if store.get(Table::Meta, META_IMPORT)?.is_some() {
+            return Err(LedgerError::ImportUnfinished);
+        }
         match store.get(Table::Meta, META_GENESIS)? {
             None => Self::initialize(&store, genesis)?,
             Some(bytes) => {
-                let stored = Genesis::from_bytes(&bytes)
+                if store.get(Table::Meta, META_FORMAT)?.as_deref() != Some(FORMAT) {
+                    return Err(LedgerError::Format);
+                }
+                let got = Genesis::from_bytes(&bytes)
                     .map_err(|_| LedgerError::Damaged("the genesis file"))?
                     .chain_id();
-                if stored != *context.chain() {
-                    return Err(LedgerError::OtherChain {
-                        expected: *context.chain(),
-                        got: stored,
-                    });
+                if got != chain {
+                    let expected = chain;
+                    return Err(LedgerError::OtherChain { expected, got });
                 }
             }
-        }
-        if store.get(Table::Meta, META_FORMAT)?.as_deref() != Some(FORMAT) {
-            return Err(LedgerError::Format);
         }
         let tip = Self::load_tip(&store, genesis)?;
         Ok(Self {
             store,
             genesis: genesis.clone(),
-            context,
+            chain,
             tip: RwLock::new(Arc::new(tip)),
             commit: Mutex::new(()),
+            pins: Mutex::default(),
         })
     }
 
@@ -110,15 +132,14 @@ impl<S: Store> Ledger<S> {
         changes.put(Table::Meta, META_FORMAT, FORMAT);
         changes.put(Table::Meta, META_GENESIS, genesis.to_bytes());
         changes.put(Table::Meta, META_TIP, 0u64.to_be_bytes());
+        changes.put(Table::Meta, META_OLDEST, 0u64.to_be_bytes());
+        changes.put(Table::Meta, META_FIRST_BLOCK, 1u64.to_be_bytes());
         store.commit(&changes)?;
         Ok(())
     }
 
     fn load_tip(store: &S, genesis: &Genesis) -> Result<TipState, LedgerError> {
-        let height = store
-            .get(Table::Meta, META_TIP)?
-            .and_then(|bytes| Some(Height(u64::from_be_bytes(bytes.try_into().ok()?))))
-            .ok_or(LedgerError::Damaged("the tip"))?;
+        let height = load_height(store, META_TIP, "the tip")?;
         let trees = load_trees(store, height)?.ok_or(LedgerError::Damaged("the trees' roots"))?;
         let state_root = trees.roots().state_root();
         let tip = if height == Height::GENESIS {
@@ -148,9 +169,12 @@ impl<S: Store> Ledger<S> {
             trees,
         };
         view.check_roots()?;
+        let context = context_of(&view, genesis.chain_id())?;
         Ok(TipState {
             tip,
             trees: view.trees,
+            context: Arc::new(context),
+            oldest: load_height(store, META_OLDEST, "the oldest height")?,
         })
     }
 
@@ -163,7 +187,7 @@ impl<S: Store> Ledger<S> {
     /// The chain.
     #[must_use]
     pub fn chain_id(&self) -> &ChainId {
-        self.context.chain()
+        &self.chain
     }
 
     /// The genesis file.
@@ -172,22 +196,22 @@ impl<S: Store> Ledger<S> {
         &self.genesis
     }
 
-    /// Who takes part.
+    /// Who takes part in the next block: what is in force after the last one.
     #[must_use]
-    pub fn consortium(&self) -> &Consortium {
-        self.context.consortium()
+    pub fn consortium(&self) -> Arc<Consortium> {
+        self.tip_state().context.consortium().clone()
     }
 
-    /// The schema in force.
+    /// The schema in force for the next block.
     #[must_use]
-    pub fn schema(&self) -> &Schema {
-        self.context.schema()
+    pub fn schema(&self) -> Arc<Schema> {
+        self.tip_state().context.schema().clone()
     }
 
-    /// What stateless checks need.
+    /// What stateless checks of the next block's transactions need.
     #[must_use]
-    pub fn context(&self) -> &Context {
-        &self.context
+    pub fn context(&self) -> Arc<Context> {
+        self.tip_state().context.clone()
     }
 
     /// The last block.
@@ -210,7 +234,7 @@ impl<S: Store> Ledger<S> {
         &self,
         transactions: Vec<Transaction>,
     ) -> Vec<Result<Arc<Checked>, TxError>> {
-        machine::check_stateless(&self.context, transactions, &mut OsRng)
+        machine::check_stateless(&self.context(), transactions, &mut OsRng)
     }
 
     /// Checks a transaction against the state after the last block, as if the next block had the
@@ -219,12 +243,12 @@ impl<S: Store> Ledger<S> {
     /// # Errors
     /// [`LedgerError::Transaction`] says what is wrong with it.
     pub fn check_stateful(&self, checked: &Arc<Checked>, now: TimeMs) -> Result<(), LedgerError> {
-        if checked.chain() != self.chain_id() {
-            return Err(LedgerError::Transaction(TxError::OtherChain));
-        }
         let state = self.tip_state();
         let time = now.max(TimeMs(state.tip.time_ms.0 + 1));
-        let plan = [checked.clone()];
+        let plan = machine::recheck(&state.context, vec![checked.clone()], &mut OsRng)
+            .into_iter()
+            .collect::<Result<Vec<_>, TxError>>()
+            .map_err(LedgerError::Transaction)?;
         let outcome = self.run(&state, time, &plan)?;
         match outcome.results.into_iter().next() {
             Some(Err(error)) => Err(LedgerError::Transaction(error)),
@@ -248,14 +272,17 @@ impl<S: Store> Ledger<S> {
         let parent = parent_of(&state);
         let height = parent.height.next();
         machine::check_time(&parent, time_ms).map_err(|kind| BlockError { height, kind })?;
-        let (candidates, foreign): (Vec<_>, Vec<_>) = candidates
-            .into_iter()
-            .partition(|checked| checked.chain() == self.chain_id());
-        let mut dropped: Vec<_> = foreign
-            .iter()
-            .map(|checked| (checked.hash(), TxError::OtherChain))
-            .collect();
-        let mut plan = Plan::of_candidates(&self.context, height, candidates);
+        let hashes: Vec<TxHash> = candidates.iter().map(|c| c.hash()).collect();
+        let mut dropped = Vec::new();
+        let mut valid = Vec::with_capacity(hashes.len());
+        let checked = machine::recheck(&state.context, candidates, &mut OsRng);
+        for (hash, checked) in hashes.into_iter().zip(checked) {
+            match checked {
+                Ok(checked) => valid.push(checked),
+                Err(error) => dropped.push((hash, error)),
+            }
+        }
+        let mut plan = Plan::of_candidates(&state.context, height, valid);
         let mut deferred = std::mem::take(&mut plan.left);
         // Leaving out a transaction changes the state that later ones meet, but never makes one
         // invalid that was applied: what was refused changed nothing.
@@ -269,7 +296,6 @@ impl<S: Store> Ledger<S> {
             }
         }
         let hashes: Vec<TxHash> = accepted.iter().map(|c| c.hash()).collect();
-        let validators = self.consortium().validator_set().hash();
         let header = Header {
             chain_id: *self.chain_id(),
             height,
@@ -278,8 +304,8 @@ impl<S: Store> Ledger<S> {
             proposer,
             transactions_root: transactions_root(&hashes),
             state_root: outcome.trees.roots().state_root(),
-            validators_hash: validators,
-            next_validators_hash: validators,
+            validators_hash: state.context.consortium().validator_set().hash(),
+            next_validators_hash: outcome.next.consortium().validator_set().hash(),
         };
         let transactions = accepted.iter().map(|c| c.transaction().clone()).collect();
         let block = Block {
@@ -314,16 +340,16 @@ impl<S: Store> Ledger<S> {
         let state = self.tip_state();
         let height = block.header.height;
         let refuse = |kind| LedgerError::Block(BlockError { height, kind });
-        machine::check_header(&self.context, &parent_of(&state), block).map_err(refuse)?;
+        machine::check_header(&state.context, &parent_of(&state), block).map_err(refuse)?;
         let hashes: Vec<TxHash> = block.transactions.iter().map(Transaction::hash).collect();
         if transactions_root(&hashes) != block.header.transactions_root {
             return Err(refuse(machine::BlockErrorKind::TransactionsRoot));
         }
         let checked = self
-            .checked_transactions(block, &hashes, known)
+            .checked_transactions(&state.context, block, &hashes, known)
             .map_err(refuse)?;
         let size = machine::EMPTY_BLOCK_BYTES + checked.iter().map(|c| c.size() - 1).sum::<usize>();
-        let limit = u64::from(self.consortium().policies.max_block_bytes);
+        let limit = u64::from(state.context.consortium().policies.max_block_bytes);
         if size as u64 > limit {
             let got = size as u64;
             return Err(refuse(machine::BlockErrorKind::Size { limit, got }));
@@ -339,6 +365,10 @@ impl<S: Store> Ledger<S> {
                 }));
             }
         }
+        let announced = outcome.next.consortium().validator_set().hash();
+        if announced != block.header.next_validators_hash {
+            return Err(refuse(machine::BlockErrorKind::Validators));
+        }
         if outcome.trees.roots().state_root() != block.header.state_root {
             return Err(refuse(machine::BlockErrorKind::StateRoot));
         }
@@ -348,6 +378,7 @@ impl<S: Store> Ledger<S> {
     /// The block's transactions, checked; those that are not known are checked now.
     fn checked_transactions(
         &self,
+        context: &Context,
         block: &Block,
         hashes: &[TxHash],
         known: &dyn Fn(&TxHash) -> Option<Arc<Checked>>,
@@ -356,7 +387,7 @@ impl<S: Store> Ledger<S> {
             .iter()
             .map(|hash| {
                 known(hash)
-                    .filter(|checked| checked.hash() == *hash && checked.chain() == self.chain_id())
+                    .filter(|checked| checked.hash() == *hash && checked.epoch() == context.epoch())
             })
             .collect();
         let missing = block
@@ -366,7 +397,7 @@ impl<S: Store> Ledger<S> {
             .filter(|(_, found)| found.is_none())
             .map(|(transaction, _)| transaction.clone())
             .collect();
-        let mut fresh = self.check_stateless(missing).into_iter();
+        let mut fresh = machine::check_stateless(context, missing, &mut OsRng).into_iter();
         let mut checked = Vec::with_capacity(found.len());
         for (position, found) in found.into_iter().enumerate() {
             let result = match found {
@@ -398,7 +429,7 @@ impl<S: Store> Ledger<S> {
             trees: state.trees.clone(),
         };
         let height = state.tip.height.next();
-        Ok(machine::execute(&self.context, &view, height, time, plan)?)
+        Ok(machine::execute(&state.context, &view, height, time, plan)?)
     }
 
     /// Makes an executed block final: block, certificate, state and indices in one write.
@@ -408,7 +439,8 @@ impl<S: Store> Ledger<S> {
     /// committed since it was executed, or the disk fails. Nothing is written then.
     pub fn commit(&self, executed: Executed, certificate: Certificate) -> Result<Tip, LedgerError> {
         let _one_at_a_time = self.commit.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = self.tip();
+        let before = self.tip_state();
+        let last = before.tip;
         let header = *executed.header();
         if header.previous != last.hash || header.height != last.height.next() {
             return Err(LedgerError::NotNext {
@@ -416,14 +448,15 @@ impl<S: Store> Ledger<S> {
                 got: header.height,
             });
         }
-        certificate.verify(&header, &self.consortium().validator_set())?;
+        let validators = before.context.consortium().validator_set();
+        certificate.verify(&header, &validators)?;
         let tip = Tip {
             height: header.height,
             hash: executed.hash(),
             time_ms: header.time_ms,
             state_root: header.state_root,
         };
-        let (mut changes, trees) = executed.into_changes();
+        let (mut changes, trees, context) = executed.into_changes();
         let signed = SignedHeader {
             header,
             certificate,
@@ -431,10 +464,50 @@ impl<S: Store> Ledger<S> {
         let key = header.height.0.to_be_bytes();
         changes.put(Table::Headers, key, signed.to_bytes());
         changes.put(Table::Meta, META_TIP, key);
+        if header.next_validators_hash != header.validators_hash {
+            let next = context.consortium().validator_set();
+            changes.put(Table::Validators, key, next.to_bytes());
+        }
+        // Nobody can ask for a height to stay between the decision and the write.
+        let pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = before.context.consortium().policies.kept_versions;
+        let oldest = self.prune(&before, header.height, kept, &pins, &mut changes)?;
         self.store.commit(&changes)?;
-        let state = TipState { tip, trees };
+        let state = TipState {
+            tip,
+            trees,
+            context,
+            oldest,
+        };
         *self.tip.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+        drop(pins);
         Ok(tip)
+    }
+
+    /// Deletes the state of heights that need not be kept, a few per block; says which is the lowest
+    /// that remains. With `kept` versions after `height` that is `height - kept + 1`.
+    fn prune(
+        &self,
+        before: &TipState,
+        height: Height,
+        kept: u64,
+        pins: &BTreeMap<Height, usize>,
+        changes: &mut ChangeSet,
+    ) -> Result<Height, LedgerError> {
+        let mut limit = Height((height.0 + 1).saturating_sub(kept));
+        if let Some((pinned, _)) = pins.first_key_value() {
+            limit = limit.min(*pinned);
+        }
+        let mut oldest = before.oldest;
+        for _ in 0..MAX_PRUNED_PER_BLOCK {
+            if oldest >= limit {
+                break;
+            }
+            oldest = oldest.next();
+            machine::prune_height(&self.store, oldest, changes)?;
+        }
+        changes.put(Table::Meta, META_OLDEST, oldest.0.to_be_bytes());
+        Ok(oldest)
     }
 
     /// Recomputes every hash of every tree from the leaves. Takes a while.
@@ -450,6 +523,27 @@ impl<S: Store> Ledger<S> {
         };
         Ok(view.check_everything()?)
     }
+}
+
+/// What is in force after a height.
+fn context_of<S: Store>(view: &View<'_, S>, chain: ChainId) -> Result<Context, LedgerError> {
+    let consortium: Consortium = view
+        .value(&RegistryKey::Consortium)?
+        .ok_or(LedgerError::Damaged("the consortium"))?;
+    let schema: SchemaDocument = view
+        .value(&RegistryKey::Schema)?
+        .ok_or(LedgerError::Damaged("the schema"))?;
+    if schema.0.digest() != consortium.schema {
+        return Err(LedgerError::Damaged("the schema"));
+    }
+    Ok(Context::of(chain, consortium, Arc::new(schema.0)))
+}
+
+fn load_height<S: Store>(store: &S, key: &[u8], what: &'static str) -> Result<Height, LedgerError> {
+    store
+        .get(Table::Meta, key)?
+        .and_then(|bytes| Some(Height(u64::from_be_bytes(bytes.try_into().ok()?))))
+        .ok_or(LedgerError::Damaged(what))
 }
 
 fn parent_of(state: &TipState) -> Parent {

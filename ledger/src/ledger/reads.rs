@@ -193,7 +193,7 @@ impl<S: Store> Ledger<S> {
     }
 
     /// The state at a height.
-    fn view(&self, at: Height) -> Result<View<'_, S>, LedgerError> {
+    pub(super) fn view(&self, at: Height) -> Result<View<'_, S>, LedgerError> {
         let state = self.tip_state();
         let trees = if at == state.tip.height {
             Some(state.trees.clone())
@@ -212,7 +212,7 @@ impl<S: Store> Ledger<S> {
 
     /// Reads at a height. A node that is missing because the height was pruned meanwhile is no
     /// damage.
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         at: Height,
         read: impl FnOnce(&View<'_, S>) -> Result<T, TreeError>,

@@ -1,20 +1,28 @@
 //! What stateless checks know: the parts of the state that stand still while a block is checked.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use zkbureau_circuits::encoding::{Digest32, Document, hash_parts};
 use zkbureau_circuits::range_batch::VerifyingKey;
 use zkbureau_circuits::schema::Schema;
+use zkbureau_params::domain;
 
 use crate::genesis::{Consortium, Genesis};
 use crate::ids::ChainId;
 
-/// Chain, consortium and schema.
+/// Names the rules that a transaction was checked by: chain, consortium and schema. Equal rules have
+/// equal epochs, so a change that is taken back brings the old epoch back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Epoch(Digest32);
+
+/// Chain, consortium and schema in force at one height.
 pub struct Context {
     chain: ChainId,
-    consortium: Consortium,
-    schema: Schema,
+    consortium: Arc<Consortium>,
+    schema: Arc<Schema>,
+    epoch: Epoch,
     /// Derived when the first batch is checked: it takes a while, and readers need none.
-    range_key: OnceLock<Option<VerifyingKey>>,
+    range_key: Arc<OnceLock<Option<VerifyingKey>>>,
 }
 
 impl std::fmt::Debug for Context {
@@ -24,15 +32,39 @@ impl std::fmt::Debug for Context {
 }
 
 impl Context {
-    /// The context of a chain that starts with a (valid) genesis file.
+    /// The context of a chain that starts with a (valid) genesis file, for its first block.
     #[must_use]
     pub fn new(genesis: &Genesis) -> Self {
+        Self::of(
+            genesis.chain_id(),
+            genesis.consortium(),
+            Arc::new(genesis.schema.clone()),
+        )
+    }
+
+    /// The context of a consortium with its schema.
+    pub(crate) fn of(chain: ChainId, consortium: Consortium, schema: Arc<Schema>) -> Self {
+        // The consortium's encoding holds the schema's digest.
+        let epoch = hash_parts(domain::CONTEXT, &[chain.as_bytes(), &consortium.to_bytes()]);
         Self {
-            chain: genesis.chain_id(),
-            consortium: genesis.consortium(),
-            schema: genesis.schema.clone(),
-            range_key: OnceLock::new(),
+            chain,
+            consortium: Arc::new(consortium),
+            schema,
+            epoch: Epoch(epoch),
+            range_key: Arc::default(),
         }
+    }
+
+    /// The context after a change. What is expensive and did not change is kept.
+    pub(crate) fn amended(&self, consortium: Consortium, schema: Arc<Schema>) -> Self {
+        let slots = consortium.policies.max_batch_slots;
+        let same_key = slots == self.consortium.policies.max_batch_slots
+            && consortium.schema == self.consortium.schema;
+        let mut next = Self::of(self.chain, consortium, schema);
+        if same_key {
+            next.range_key = self.range_key.clone();
+        }
+        next
     }
 
     /// The chain.
@@ -43,14 +75,20 @@ impl Context {
 
     /// Who takes part.
     #[must_use]
-    pub fn consortium(&self) -> &Consortium {
+    pub fn consortium(&self) -> &Arc<Consortium> {
         &self.consortium
     }
 
     /// The schema in force.
     #[must_use]
-    pub fn schema(&self) -> &Schema {
+    pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
+    }
+
+    /// Names these rules.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     /// The key for range arguments. None for a schema without attributes, which genesis refuses.

@@ -4,7 +4,10 @@
 use thiserror::Error;
 use zkbureau_circuits::period::Period;
 
-use crate::ids::{AgencyId, AnchorId, AuditId, AuditorId, Day};
+use super::governance::ChangeError;
+use crate::consortium::GenesisError;
+use crate::ids::{AgencyId, AnchorId, AuditId, AuditorId, Day, Height, ProposalId};
+use crate::transaction::EvidenceError;
 
 /// A transaction is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -39,12 +42,12 @@ pub enum TxError {
         /// Position of the first item that is not.
         item: usize,
     },
-    /// The state machine does not take this kind yet.
-    #[error("this kind is not in force")]
-    NotInForce,
     /// It was checked by the rules of another chain.
     #[error("it was checked for another chain")]
     OtherChain,
+    /// It was checked by other rules than those in force, and not again.
+    #[error("it was checked by other rules than those in force")]
+    OtherRules,
     /// There is no such agency.
     #[error("there is no {0}")]
     UnknownAgency(AgencyId),
@@ -182,6 +185,34 @@ pub enum TxError {
         /// The period requested.
         requested: Period,
     },
+    /// The directory of the agency gets another key with this block.
+    #[error("the directory of {0} gets another key with this block")]
+    NewDirectory(AgencyId),
+    /// A vote for a change of the consortium is refused.
+    #[error(transparent)]
+    Governance(#[from] GovernanceError),
+    /// Two votes are not evidence.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    /// The key is not and was not the agency's validator key.
+    #[error("the key is no validator key of {0}")]
+    EvidenceKey(AgencyId),
+    /// The evidence is about a height that is not there yet.
+    #[error("evidence about height {got}, after the block's height {height}")]
+    EvidenceAhead {
+        /// Height of the block.
+        height: Height,
+        /// Height of the votes.
+        got: Height,
+    },
+    /// A double vote of the agency at the height is on the ledger already.
+    #[error("a double vote of {agency} at height {height} is recorded")]
+    EvidenceExists {
+        /// The agency.
+        agency: AgencyId,
+        /// The height.
+        height: Height,
+    },
     /// Too few subjects were reported since the column was last opened.
     #[error(
         "{agency} has reported {changed} subjects since its column was last opened; {limit} are needed"
@@ -196,13 +227,80 @@ pub enum TxError {
     },
 }
 
+/// A vote for a change of the consortium is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum GovernanceError {
+    /// The title is not a name.
+    #[error(transparent)]
+    Title(GenesisError),
+    /// The agency has no seat.
+    #[error("{0} has no seat, so it has no vote")]
+    NoVote(AgencyId),
+    /// A new key did not sign.
+    #[error("change {change}: the new keys are not shown to be held")]
+    Possession {
+        /// Position of the change.
+        change: usize,
+    },
+    /// The proposal's last day has passed, or is too far ahead.
+    #[error("the proposal expires on day {got}; {min} to {max} are allowed")]
+    Expiry {
+        /// Today.
+        min: Day,
+        /// The latest day allowed.
+        max: Day,
+        /// The proposal's day.
+        got: Day,
+    },
+    /// The proposal was adopted.
+    #[error("proposal {id} was adopted at height {height}")]
+    Adopted {
+        /// The proposal.
+        id: ProposalId,
+        /// Height of the deciding vote.
+        height: Height,
+    },
+    /// The agency has voted for it.
+    #[error("{agency} has voted for proposal {id}")]
+    Voted {
+        /// The agency.
+        agency: AgencyId,
+        /// The proposal.
+        id: ProposalId,
+    },
+    /// The agency has opened as many proposals as it may.
+    #[error("{agency} has {limit} open proposals")]
+    TooManyOpen {
+        /// The agency.
+        agency: AgencyId,
+        /// The limit.
+        limit: usize,
+    },
+    /// A block adopts one proposal.
+    #[error("this block has adopted a proposal")]
+    Busy,
+    /// A change cannot be applied.
+    #[error("change {change}: {error}")]
+    Change {
+        /// Position of the change.
+        change: usize,
+        /// What is wrong with it.
+        error: ChangeError,
+    },
+    /// The changes together cannot be applied.
+    #[error("{0}")]
+    Changes(ChangeError),
+}
+
 impl TxError {
     /// Whether the same transaction may well be valid in one of the next blocks, so that a proposer
     /// keeps it.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
-            Self::ColumnOpened(_) | Self::AnchorsFull { .. } => true,
+            Self::ColumnOpened(_)
+            | Self::AnchorsFull { .. }
+            | Self::Governance(GovernanceError::Busy) => true,
             // Its predecessor may still arrive.
             Self::Number { expected, got, .. } => got > expected,
             _ => false,

@@ -15,7 +15,8 @@ use zkbureau_circuits::encoding::{Digest32, Document};
 
 use super::batches::{AgencyBatches, AgencyChanges};
 use super::context::Context;
-use super::error::TxError;
+use super::error::{GovernanceError, TxError};
+use super::governance::genesis_parties;
 use super::small::Small;
 use super::stateless::Checked;
 use super::view::View;
@@ -98,6 +99,12 @@ pub(crate) enum Refusal {
     Tree(#[from] TreeError),
 }
 
+impl From<GovernanceError> for Refusal {
+    fn from(error: GovernanceError) -> Self {
+        Self::Invalid(error.into())
+    }
+}
+
 impl Refusal {
     /// Separates what ends the transaction from what ends the execution.
     fn split(result: Result<(), Self>) -> Result<Result<(), TxError>, TreeError> {
@@ -132,6 +139,8 @@ pub(crate) struct Outcome {
     pub(crate) trees: Trees,
     /// Everything to write but the block itself.
     pub(crate) changes: ChangeSet,
+    /// What is in force for the next block.
+    pub(crate) next: Arc<Context>,
 }
 
 impl Plan {
@@ -276,7 +285,8 @@ fn check_validators(context: &Context, header: &Header) -> Result<(), BlockError
         return Err(BlockErrorKind::Proposer(header.proposer));
     }
     let hash = validators.hash();
-    if header.validators_hash != hash || header.next_validators_hash != hash {
+    // Those it announces are known when it has been applied.
+    if header.validators_hash != hash {
         return Err(BlockErrorKind::Validators);
     }
     Ok(())
@@ -284,7 +294,7 @@ fn check_validators(context: &Context, header: &Header) -> Result<(), BlockError
 
 /// Applies a plan to the state as the height `height`.
 pub(crate) fn execute<S: Store>(
-    context: &Context,
+    context: &Arc<Context>,
     view: &View<'_, S>,
     height: Height,
     time: TimeMs,
@@ -298,7 +308,7 @@ pub(crate) fn execute<S: Store>(
 
     let mut queues: BTreeMap<AgencyId, Vec<usize>> = BTreeMap::new();
     for (position, checked) in plan.iter().enumerate() {
-        if let Some(batch) = batch_of(checked) {
+        if let (Some(batch), Ok(())) = (batch_of(checked), &results[position]) {
             queues.entry(batch.body.agency).or_default().push(position);
         }
     }
@@ -334,6 +344,16 @@ pub(crate) fn execute<S: Store>(
         changes.append(log);
         write_tree(&mut changes, agency.into(), height, tree);
     }
+    let next = match small.amended() {
+        None => context.clone(),
+        Some(amended) => {
+            for agency in &amended.admitted {
+                trees.insert(*agency);
+            }
+            let (consortium, schema) = (amended.consortium.clone(), amended.schema.clone());
+            Arc::new(context.amended(consortium, schema))
+        }
+    };
     let writes = small.writes();
     if !writes.is_empty() {
         let tree = update_registry(view.store, trees.registry, height, writes)?;
@@ -345,11 +365,11 @@ pub(crate) fn execute<S: Store>(
         height.0.to_be_bytes(),
         borsh::to_vec(&trees).expect("encoding into memory"),
     );
-    prune(context, view.store, height, &mut changes)?;
     Ok(Outcome {
         results,
         trees,
         changes,
+        next,
     })
 }
 
@@ -370,6 +390,11 @@ fn agency_batches<S: Store>(
         let unknown = |position| (position, Err(TxError::UnknownAgency(agency)));
         return Ok((positions.into_iter().map(unknown).collect(), None));
     };
+    // Its entries stand at indexes under the key that goes.
+    if small.gets_new_directory(agency) {
+        let refuse = |position| (position, Err(TxError::NewDirectory(agency)));
+        return Ok((positions.into_iter().map(refuse).collect(), None));
+    }
     let opened = small.opened().contains(&agency);
     let mut batches = AgencyBatches::new(view.store, agency, *column, *root, time, opened)?;
     let mut results = Vec::with_capacity(positions.len());
@@ -414,20 +439,15 @@ fn stale_key(height: Height, tree: TreeId) -> Vec<u8> {
     [&height.0.to_be_bytes()[..], &tree.0.to_be_bytes()].concat()
 }
 
-/// Deletes what no height that is kept can reach. A node replaced at height `s` serves heights
-/// below `s`; with `k` versions kept, the oldest height served is `h - k + 1`.
-fn prune<S: Store>(
-    context: &Context,
+/// Deletes what only heights below `oldest` reach: a node replaced at height `s` serves the heights
+/// below `s`.
+pub(crate) fn prune_height<S: Store>(
     store: &S,
-    height: Height,
+    oldest: Height,
     changes: &mut ChangeSet,
 ) -> Result<(), TreeError> {
-    let kept = context.consortium().policies.kept_versions;
-    let Some(oldest) = (height.0 + 1).checked_sub(kept).filter(|h| *h > 0) else {
-        return Ok(());
-    };
-    changes.delete(Table::Trees, (oldest - 1).to_be_bytes());
-    let prefix = oldest.to_be_bytes();
+    changes.delete(Table::Trees, oldest.0.saturating_sub(1).to_be_bytes());
+    let prefix = oldest.0.to_be_bytes();
     let mut damaged = None;
     store.scan(
         Table::Stale,
@@ -445,7 +465,7 @@ fn prune<S: Store>(
                 damaged = Some(TreeError::Damaged {
                     tree: TreeId::REGISTRY.0,
                     depth: 0,
-                    version: oldest,
+                    version: oldest.0,
                 });
                 false
             }
@@ -465,14 +485,20 @@ pub(crate) fn genesis_state<S: Store>(
         value,
     };
     let columns = Columns::empty(genesis.agencies.iter().map(|a| a.id));
-    let writes = vec![
-        write(RegistryKey::Consortium, genesis.consortium().to_bytes()),
+    let consortium = genesis.consortium();
+    let (keys, parties) = genesis_parties(&consortium);
+    let mut writes = vec![
+        write(RegistryKey::Consortium, consortium.to_bytes()),
         write(
             RegistryKey::Schema,
             SchemaDocument(genesis.schema.clone()).to_bytes(),
         ),
         write(RegistryKey::Columns, columns.to_bytes()),
     ];
+    let keys = keys.into_iter();
+    writes.extend(keys.map(|(key, used)| write(RegistryKey::Key(key), used.to_bytes())));
+    let parties = parties.into_iter();
+    writes.extend(parties.map(|(party, state)| write(RegistryKey::Party(party), state.to_bytes())));
     let tree = update_registry(store, TreeRoot::EMPTY, Height::GENESIS, writes)?;
     let trees = Trees {
         registry: tree.root,

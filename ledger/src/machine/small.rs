@@ -1,5 +1,5 @@
-//! Everything but batches: anchors, revocations, inquiries, audit requests. They come first in a
-//! block and are applied one after the other.
+//! Everything but batches: anchors, revocations, inquiries, audit requests, votes, evidence. They come
+//! first in a block and are applied one after the other.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -8,16 +8,22 @@ use rayon::prelude::*;
 use zkbureau_circuits::encoding::Document;
 
 use super::context::Context;
-use super::error::TxError;
+use super::error::{GovernanceError, TxError};
 use super::execute::Refusal;
+use super::governance::{Amended, ChangeRefusal, amend};
 use super::stateless::Checked;
 use super::view::View;
-use crate::ids::{AgencyId, AnchorId, AuditId, Day, Height, TimeMs, TxHash};
+use crate::ids::{AgencyId, AnchorId, AuditId, Day, Height, ProposalId, TimeMs, TxHash};
+use crate::schema_document::SchemaDocument;
 use crate::state::{
-    AnchorState, AuditState, Columns, Consumption, Opened, RegistryKey, Revocation,
+    AnchorState, AuditState, Ballot, Columns, Consumption, EvidenceState, KeyRole, KeyUse,
+    MAX_OPEN_PROPOSALS, MAX_PROPOSAL_DAYS, OpenProposal, OpenProposals, Opened, Party,
+    ProposalState, RegistryKey, Revocation,
 };
 use crate::store::Store;
-use crate::transaction::{AnchorConsent, AuditRequest, Inquiry, RevokeConsent, Transaction};
+use crate::transaction::{
+    AnchorConsent, AuditRequest, Evidence, GovernanceVote, Inquiry, RevokeConsent, Transaction,
+};
 use crate::tree::{TreeError, Write};
 
 /// The registry while a block is applied to it.
@@ -34,6 +40,12 @@ pub(super) struct Small<'a, S> {
     before: Columns,
     new_anchors: u32,
     opened: BTreeSet<AgencyId>,
+    proposals: BTreeMap<ProposalId, ProposalState>,
+    /// The open proposals, once a vote has needed them.
+    open: Option<OpenProposals>,
+    /// What the proposal that this block adopts makes of the consortium.
+    amended: Option<Amended>,
+    evidence: BTreeMap<(AgencyId, Height), EvidenceState>,
 }
 
 impl<'a, S: Store> Small<'a, S> {
@@ -58,11 +70,19 @@ impl<'a, S: Store> Small<'a, S> {
             columns,
             new_anchors: 0,
             opened: BTreeSet::new(),
+            proposals: BTreeMap::new(),
+            open: None,
+            amended: None,
+            evidence: BTreeMap::new(),
         })
     }
 
     /// Applies one transaction, or changes nothing. Batches are not applied here.
     pub(super) fn apply(&mut self, checked: &Checked) -> Result<(), Refusal> {
+        // Whoever calls has checked again what other rules had passed; here nothing else gets in.
+        if checked.epoch() != self.context.epoch() {
+            return Err(TxError::OtherRules.into());
+        }
         let signed = self.signed.get(&checked.hash()).copied().unwrap_or(false);
         match checked.transaction() {
             Transaction::PublishBatch(_) => Ok(()),
@@ -70,9 +90,8 @@ impl<'a, S: Store> Small<'a, S> {
             Transaction::RevokeConsent(revocation) => self.revoke(revocation, signed),
             Transaction::Inquiry(inquiry) => self.inquire(inquiry, signed),
             Transaction::AuditRequest(request) => self.audit(request),
-            Transaction::GovernanceVote(_) | Transaction::Evidence(_) => {
-                Err(TxError::NotInForce.into())
-            }
+            Transaction::GovernanceVote(vote) => self.vote(vote),
+            Transaction::Evidence(evidence) => self.evidence(evidence),
         }
     }
 
@@ -211,6 +230,138 @@ impl<'a, S: Store> Small<'a, S> {
         Ok(())
     }
 
+    /// Counts a vote. Each applies the proposal to the consortium in force, so one that cannot be
+    /// applied gets no vote, and the deciding vote's outcome cannot fail.
+    fn vote(&mut self, vote: &GovernanceVote) -> Result<(), Refusal> {
+        if self.amended.is_some() {
+            return Err(GovernanceError::Busy.into());
+        }
+        let (agency, id, today) = (vote.agency, vote.proposal.id(), self.today());
+        let validators = self.context.consortium().validator_set();
+        let voter = validators
+            .get(agency)
+            .ok_or(GovernanceError::NoVote(agency))?;
+        let (min, max) = (today, Day(today.0.saturating_add(MAX_PROPOSAL_DAYS)));
+        let got = vote.proposal.expires;
+        if !(min..=max).contains(&got) {
+            return Err(GovernanceError::Expiry { min, max, got }.into());
+        }
+        let mut open = match &self.open {
+            Some(open) => open.clone(),
+            None => self
+                .view
+                .value(&RegistryKey::OpenProposals)?
+                .unwrap_or_default(),
+        };
+        open.0.retain(|proposal| proposal.expires >= today);
+        let known = match self.proposals.get(&id) {
+            Some(state) => Some(state.clone()),
+            None => self
+                .view
+                .value::<ProposalState>(&RegistryKey::Proposal(id))?,
+        };
+        let mut state = match known {
+            Some(state) => state,
+            None => {
+                let opened = open.0.iter().filter(|p| p.opened_by == agency);
+                if opened.count() >= MAX_OPEN_PROPOSALS {
+                    let limit = MAX_OPEN_PROPOSALS;
+                    return Err(GovernanceError::TooManyOpen { agency, limit }.into());
+                }
+                let at = open.0.partition_point(|p| p.id < id);
+                open.0.insert(
+                    at,
+                    OpenProposal {
+                        id,
+                        opened_by: agency,
+                        expires: got,
+                    },
+                );
+                ProposalState {
+                    proposal: vote.proposal.clone(),
+                    opened_by: agency,
+                    opened: self.height,
+                    ballots: Vec::new(),
+                    adopted: None,
+                }
+            }
+        };
+        if let Some(height) = state.adopted {
+            return Err(GovernanceError::Adopted { id, height }.into());
+        }
+        let ballot = Ballot {
+            agency,
+            key: voter.key,
+            height: self.height,
+        };
+        match state.ballots.binary_search_by_key(&agency, |b| b.agency) {
+            Ok(at) if state.ballots[at].key == voter.key => {
+                return Err(GovernanceError::Voted { agency, id }.into());
+            }
+            // A vote under a key that was replaced does not count; this one does.
+            Ok(at) => state.ballots[at] = ballot,
+            Err(at) => state.ballots.insert(at, ballot),
+        }
+        let changes = &vote.proposal.changes;
+        let amended = amend(self.context, self.view, &self.before, self.height, changes).map_err(
+            |refusal| match refusal {
+                ChangeRefusal::Invalid(Some(change), error) => {
+                    Refusal::from(GovernanceError::Change { change, error })
+                }
+                ChangeRefusal::Invalid(None, error) => GovernanceError::Changes(error).into(),
+                ChangeRefusal::Tree(error) => error.into(),
+            },
+        )?;
+        let power: u128 = state
+            .ballots
+            .iter()
+            .filter_map(|b| validators.get(b.agency).filter(|v| v.key == b.key))
+            .map(|v| u128::from(v.power))
+            .sum();
+        if 3 * power > 2 * validators.total_power() {
+            state.adopted = Some(self.height);
+            open.0.retain(|proposal| proposal.id != id);
+            for admitted in &amended.admitted {
+                self.columns.insert(*admitted);
+            }
+            self.amended = Some(amended);
+        }
+        self.proposals.insert(id, state);
+        self.open = Some(open);
+        Ok(())
+    }
+
+    /// Records a double vote, once per agency and height. It has no effect but to be seen.
+    fn evidence(&mut self, evidence: &Evidence) -> Result<(), Refusal> {
+        let (agency, height) = (evidence.agency, evidence.height);
+        if height > self.height {
+            let (height, got) = (self.height, height);
+            return Err(TxError::EvidenceAhead { height, got }.into());
+        }
+        let key = RegistryKey::Key(*evidence.key.as_bytes());
+        let used = self.view.value::<KeyUse>(&key)?;
+        let is_theirs =
+            |used: KeyUse| used.party == Party::Agency(agency) && used.role == KeyRole::Validator;
+        if !used.is_some_and(is_theirs) {
+            return Err(TxError::EvidenceKey(agency).into());
+        }
+        let recorded = RegistryKey::Evidence(agency, height);
+        if self.evidence.contains_key(&(agency, height))
+            || self.view.value::<EvidenceState>(&recorded)?.is_some()
+        {
+            return Err(TxError::EvidenceExists { agency, height }.into());
+        }
+        self.evidence.insert(
+            (agency, height),
+            EvidenceState {
+                evidence: *evidence,
+                height: self.height,
+                time_ms: self.time,
+            },
+        );
+        Ok(())
+    }
+
     fn find(&self, id: AnchorId) -> Result<Option<AnchorState>, TreeError> {
         match self.anchors.get(&id) {
             Some(state) => Ok(Some(*state)),
@@ -231,6 +382,17 @@ impl<'a, S: Store> Small<'a, S> {
         &self.opened
     }
 
+    /// Whether the agency's directory gets another key with this block.
+    pub(super) fn gets_new_directory(&self, agency: AgencyId) -> bool {
+        let amended = self.amended.as_ref();
+        amended.is_some_and(|amended| amended.new_directories.contains(&agency))
+    }
+
+    /// What the adopted proposal makes of the consortium, if one was adopted.
+    pub(super) fn amended(&self) -> Option<&Amended> {
+        self.amended.as_ref()
+    }
+
     /// What changed in the registry.
     pub(super) fn writes(&self) -> Vec<Write> {
         let write = |key: RegistryKey, value: Vec<u8>| Write {
@@ -248,6 +410,30 @@ impl<'a, S: Store> Small<'a, S> {
                     .map(|(id, state)| write(RegistryKey::Audit(*id), state.to_bytes())),
             )
             .collect();
+        writes.extend(
+            self.proposals
+                .iter()
+                .map(|(id, state)| write(RegistryKey::Proposal(*id), state.to_bytes())),
+        );
+        writes.extend(self.evidence.iter().map(|((agency, height), state)| {
+            write(RegistryKey::Evidence(*agency, *height), state.to_bytes())
+        }));
+        if let Some(open) = &self.open {
+            writes.push(write(RegistryKey::OpenProposals, open.to_bytes()));
+        }
+        if let Some(amended) = &self.amended {
+            let consortium = amended.consortium.to_bytes();
+            writes.push(write(RegistryKey::Consortium, consortium));
+            if amended.schema != *self.context.schema() {
+                let schema = SchemaDocument(amended.schema.as_ref().clone());
+                writes.push(write(RegistryKey::Schema, schema.to_bytes()));
+            }
+            let keys = amended.keys.iter();
+            writes.extend(keys.map(|(key, used)| write(RegistryKey::Key(*key), used.to_bytes())));
+            let parties = amended.parties.iter();
+            writes
+                .extend(parties.map(|(p, state)| write(RegistryKey::Party(*p), state.to_bytes())));
+        }
         if self.columns != self.before {
             writes.push(write(RegistryKey::Columns, self.columns.to_bytes()));
         }

@@ -9,18 +9,22 @@ use zkbureau_circuits::RistrettoPoint;
 use zkbureau_circuits::encoding::{Document, PointBytes};
 use zkbureau_circuits::range_batch::{self, Statement};
 
-use super::context::Context;
-use super::error::TxError;
+use super::context::{Context, Epoch};
+use super::error::{GovernanceError, TxError};
+use crate::consortium;
 use crate::ids::{ChainId, TxHash};
 use crate::transaction::{
-    AuditRequest, MAX_AUDIT_ATTRIBUTES, PublishBatch, Transaction, body_hash,
+    AuditRequest, Change, GovernanceVote, MAX_AUDIT_ATTRIBUTES, MAX_CHANGES, PublishBatch,
+    Transaction, body_hash,
 };
 
-/// A transaction that passed every check that needs no state. Only [`check_stateless`] makes one.
+/// A transaction that passed every check that needs no state. Only [`check_stateless`] makes one, and
+/// the state machine takes it only under the very rules that it passed.
 #[derive(Debug)]
 pub struct Checked {
-    /// The chain whose rules it passed.
+    /// The chain whose rules it passed, and which of them.
     chain: ChainId,
+    epoch: Epoch,
     transaction: Transaction,
     hash: TxHash,
     size: usize,
@@ -54,8 +58,10 @@ impl Checked {
         self.size
     }
 
-    pub(crate) fn chain(&self) -> &ChainId {
-        &self.chain
+    /// The rules it passed. Under others it must be checked again, which [`recheck`] does.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     pub(crate) fn points(&self) -> &[EntryPoints] {
@@ -80,6 +86,35 @@ pub fn check_stateless<R: RngCore + CryptoRng>(
     results.into_iter().map(|r| r.map(Arc::new)).collect()
 }
 
+/// Checks again what was checked by other rules of this chain; what was checked by these stays as it is,
+/// and what belongs to another chain is refused.
+pub(crate) fn recheck<R: RngCore + CryptoRng>(
+    context: &Context,
+    transactions: Vec<Arc<Checked>>,
+    rng: &mut R,
+) -> Vec<Result<Arc<Checked>, TxError>> {
+    let outdated = transactions
+        .iter()
+        .filter(|checked| checked.epoch != context.epoch() && checked.chain == *context.chain())
+        .map(|checked| checked.transaction.clone())
+        .collect();
+    let mut fresh = check_stateless(context, outdated, rng).into_iter();
+    transactions
+        .into_iter()
+        .map(|checked| {
+            if checked.epoch == context.epoch() {
+                return Ok(checked);
+            }
+            if checked.chain != *context.chain() {
+                return Err(TxError::OtherChain);
+            }
+            fresh
+                .next()
+                .unwrap_or_else(|| unreachable!("one per outdated"))
+        })
+        .collect()
+}
+
 /// Everything but the range arguments.
 fn check_one(context: &Context, transaction: Transaction) -> Result<Checked, TxError> {
     let bytes = transaction.to_bytes();
@@ -97,8 +132,13 @@ fn check_one(context: &Context, transaction: Transaction) -> Result<Checked, TxE
             check_audit(context, request)?;
             Vec::new()
         }
-        Transaction::GovernanceVote(_) | Transaction::Evidence(_) => {
-            return Err(TxError::NotInForce);
+        Transaction::GovernanceVote(vote) => {
+            check_vote(context, vote)?;
+            Vec::new()
+        }
+        Transaction::Evidence(evidence) => {
+            evidence.verify(context.chain())?;
+            Vec::new()
         }
         // Their keys stand in the state.
         Transaction::AnchorConsent(_) | Transaction::RevokeConsent(_) | Transaction::Inquiry(_) => {
@@ -107,6 +147,7 @@ fn check_one(context: &Context, transaction: Transaction) -> Result<Checked, TxE
     };
     Ok(Checked {
         chain: *context.chain(),
+        epoch: context.epoch(),
         hash: transaction.hash(),
         size: bytes.len(),
         transaction,
@@ -196,6 +237,29 @@ fn check_audit(context: &Context, request: &AuditRequest) -> Result<(), TxError>
     request
         .verify_signature(context.chain(), &auditor.key)
         .map_err(|_| TxError::Signature { key: "auditor" })
+}
+
+/// Who may vote, whether it did, and whether new keys are held. Whether the changes can be applied
+/// depends on the state.
+fn check_vote(context: &Context, vote: &GovernanceVote) -> Result<(), TxError> {
+    let proposal = &vote.proposal;
+    count("changes", proposal.changes.len(), 1, MAX_CHANGES)?;
+    consortium::name("title", &proposal.title).map_err(GovernanceError::Title)?;
+    let set = context.consortium().validator_set();
+    let validator = set
+        .get(vote.agency)
+        .ok_or(GovernanceError::NoVote(vote.agency))?;
+    vote.verify_signature(context.chain(), &validator.key)
+        .map_err(|_| TxError::Signature { key: "validator" })?;
+    for (change, item) in proposal.changes.iter().enumerate() {
+        match item {
+            Change::AdmitAgency(admit) => admit.verify_possession(context.chain()),
+            Change::RotateKeys(rotate) => rotate.verify_possession(context.chain()),
+            _ => Ok(()),
+        }
+        .map_err(|_| GovernanceError::Possession { change })?;
+    }
+    Ok(())
 }
 
 /// Verifies the range arguments of all batches at once and names the bad ones.

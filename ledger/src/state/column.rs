@@ -98,6 +98,13 @@ impl Columns {
         Self(columns)
     }
 
+    /// An empty column for a new agency.
+    pub(crate) fn insert(&mut self, agency: AgencyId) {
+        if let Err(at) = self.0.binary_search_by_key(&agency, |(a, _)| *a) {
+            self.0.insert(at, (agency, Column::default()));
+        }
+    }
+
     /// The column of an agency.
     #[must_use]
     pub fn get(&self, agency: AgencyId) -> Option<&Column> {

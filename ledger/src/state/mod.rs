@@ -1,8 +1,9 @@
 //! What the ledger remembers (spec: `ledger/spec/state.md`): leaves and logs of records, columns,
-//! anchors and audits, and the trees that all of it stands in.
+//! anchors and audits, governance, and the trees that all of it stands in.
 
 mod anchor;
 mod column;
+mod governance;
 mod leaf;
 mod proof;
 mod registry;
@@ -10,6 +11,10 @@ mod roots;
 
 pub use anchor::{AnchorState, AnchorStatus, AuditState, Consumption, Revocation};
 pub use column::{Column, Columns, Opened};
+pub use governance::{
+    Ballot, EvidenceState, KeyRole, KeyUse, MAX_OPEN_PROPOSALS, MAX_PROPOSAL_DAYS, OpenProposal,
+    OpenProposals, Party, PartyState, ProposalState,
+};
 pub use leaf::{Leaf, LogSuffix};
 pub use proof::{EMPTY_TREE, OtherLeaf, TreeProof, inner_hash, leaf_hash, value_hash};
 pub use registry::RegistryKey;

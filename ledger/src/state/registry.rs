@@ -3,12 +3,13 @@
 use zkbureau_circuits::encoding::{Digest32, hash_parts};
 use zkbureau_params::domain;
 
-use crate::ids::{AnchorId, AuditId};
+use super::governance::Party;
+use crate::ids::{AgencyId, AnchorId, AuditId, Height, ProposalId};
 
 /// What stands in the registry tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RegistryKey {
-    /// The [`Consortium`](crate::genesis::Consortium).
+    /// The [`Consortium`](crate::genesis::Consortium) in force.
     Consortium,
     /// The schema in force.
     Schema,
@@ -18,6 +19,16 @@ pub enum RegistryKey {
     Anchor(AnchorId),
     /// An [`AuditState`](super::AuditState).
     Audit(AuditId),
+    /// The [`OpenProposals`](super::OpenProposals).
+    OpenProposals,
+    /// A [`ProposalState`](super::ProposalState).
+    Proposal(ProposalId),
+    /// The [`PartyState`](super::PartyState) of somebody with an identifier.
+    Party(Party),
+    /// The [`KeyUse`](super::KeyUse) of a public key, whatever its kind.
+    Key([u8; 32]),
+    /// The [`EvidenceState`](super::EvidenceState) of an agency's double vote at a height.
+    Evidence(AgencyId, Height),
 }
 
 impl RegistryKey {
@@ -25,16 +36,32 @@ impl RegistryKey {
     /// identifier.
     #[must_use]
     pub fn path(&self) -> Digest32 {
-        let (name, id): (&str, Option<&Digest32>) = match self {
-            Self::Consortium => ("consortium", None),
-            Self::Schema => ("schema", None),
-            Self::Columns => ("columns", None),
-            Self::Anchor(id) => ("anchor", Some(&id.0)),
-            Self::Audit(id) => ("audit", Some(&id.0)),
-        };
-        match id {
-            Some(id) => hash_parts(domain::REGISTRY_KEY, &[name.as_bytes(), id]),
-            None => hash_parts(domain::REGISTRY_KEY, &[name.as_bytes()]),
+        let path = |name: &str, id: &[u8]| hash_parts(domain::REGISTRY_KEY, &[name.as_bytes(), id]);
+        let single = |name: &str| hash_parts(domain::REGISTRY_KEY, &[name.as_bytes()]);
+        match self {
+            Self::Consortium => single("consortium"),
+            Self::Schema => single("schema"),
+            Self::Columns => single("columns"),
+            Self::OpenProposals => single("open-proposals"),
+            Self::Anchor(id) => path("anchor", id.as_bytes()),
+            Self::Audit(id) => path("audit", id.as_bytes()),
+            Self::Proposal(id) => path("proposal", id.as_bytes()),
+            Self::Party(party) => {
+                let (name, id) = match party {
+                    Party::Agency(id) => ("agency", id.0),
+                    Party::Issuer(id) => ("issuer", id.0),
+                    Party::Auditor(id) => ("auditor", id.0),
+                    Party::Observer => ("observer", 0),
+                };
+                path(name, &id.to_le_bytes())
+            }
+            Self::Key(key) => path("key", key),
+            Self::Evidence(agency, height) => {
+                let mut id = [0; 12];
+                id[..4].copy_from_slice(&agency.0.to_le_bytes());
+                id[4..].copy_from_slice(&height.0.to_le_bytes());
+                path("evidence", &id)
+            }
         }
     }
 }

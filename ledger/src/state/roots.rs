@@ -8,7 +8,7 @@ use zkbureau_params::domain;
 
 use super::leaf::Leaf;
 use super::proof::TreeProof;
-use crate::genesis::MAX_AGENCIES;
+use crate::genesis::MAX_AGENCIES_EVER;
 use crate::ids::AgencyId;
 
 /// Largest encoding of a proof's way to the root.
@@ -26,7 +26,7 @@ pub struct Roots {
 
 impl Document for Roots {
     const NAME: &'static str = "zkbureau/roots/v1";
-    const MAX_BYTES: usize = 1 + 32 + 4 + MAX_AGENCIES * 36;
+    const MAX_BYTES: usize = 1 + 32 + 4 + MAX_AGENCIES_EVER * 36;
 }
 
 impl Roots {

@@ -26,6 +26,8 @@ pub enum Table {
     Trees,
     /// Signed headers. `height`.
     Headers,
+    /// Validators that a header announced when it changed them. `height`.
+    Validators,
     /// Transactions of blocks. `height`.
     Blocks,
     /// Where a transaction stands. `hash`.
@@ -36,12 +38,13 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Nodes,
         Self::Log,
         Self::Stale,
         Self::Trees,
         Self::Headers,
+        Self::Validators,
         Self::Blocks,
         Self::Transactions,
         Self::Meta,
@@ -56,6 +59,7 @@ impl Table {
             Self::Stale => "stale",
             Self::Trees => "trees",
             Self::Headers => "headers",
+            Self::Validators => "validators",
             Self::Blocks => "blocks",
             Self::Transactions => "transactions",
             Self::Meta => "meta",

@@ -74,6 +74,13 @@ impl Trees {
         found.ok().map(|i| &mut self.agencies[i].1)
     }
 
+    /// An empty tree for a new agency.
+    pub(crate) fn insert(&mut self, id: AgencyId) {
+        if let Err(at) = self.agencies.binary_search_by_key(&id, |(a, _)| *a) {
+            self.agencies.insert(at, (id, TreeRoot::EMPTY));
+        }
+    }
+
     pub(crate) fn roots(&self) -> Roots {
         Roots {
             registry: self.registry.hash,

@@ -8,18 +8,23 @@
 //! Each step is a type that only the step before it can make, so a value cannot be read from bytes
 //! that nobody has verified.
 
+mod follow;
+
 use thiserror::Error;
 use zkbureau_circuits::directory::Index;
 use zkbureau_circuits::encoding::{Digest32, Document};
 use zkbureau_circuits::error::DecodeError;
 use zkbureau_circuits::schema::Schema;
 
+pub use follow::{Checkpoint, FollowError, ValidatorChange};
+
 use crate::block::{CertificateError, Header, SignedHeader, ValidatorSet};
 use crate::genesis::{Consortium, Genesis, GenesisError};
-use crate::ids::{AgencyId, AnchorId, AuditId, ChainId, Height, TimeMs};
+use crate::ids::{AgencyId, AnchorId, AuditId, ChainId, Height, ProposalId, TimeMs};
 use crate::schema_document::SchemaDocument;
 use crate::state::{
-    AnchorState, AuditState, Columns, Leaf, LeafProof, RegistryKey, RegistryProof, Roots,
+    AnchorState, AuditState, Columns, EvidenceState, Leaf, LeafProof, OpenProposals, ProposalState,
+    RegistryKey, RegistryProof, Roots,
 };
 
 /// A header or a proof was not accepted.
@@ -45,10 +50,12 @@ pub enum LightError {
     /// The header does not announce these validators.
     #[error("the header announces other validators")]
     NextValidators,
-    /// A validator change must be followed from the height the client has reached.
+    /// The header is before the validators that the client can use for it: a change of validators
+    /// must be followed from the height the client has reached, and a client that started at a
+    /// checkpoint knows nothing of what was before.
     #[error("the client follows validators up to height {reached}; the header is at {got}")]
     Behind {
-        /// Height from which on the client's newest validators sign.
+        /// Height from which on the client's validators sign.
         reached: Height,
         /// Height of the header.
         got: Height,
@@ -129,12 +136,27 @@ impl LightClient {
             .iter()
             .rev()
             .find(|era| era.from <= header.height)
-            .ok_or(LightError::Genesis)?;
+            .ok_or_else(|| self.before_start(header.height))?;
         signed.certificate.verify(header, &era.validators)?;
         Ok(TrustedHeader {
             hash: header.hash(),
             header: *header,
         })
+    }
+
+    /// Why a height below the first known validators' is refused.
+    fn before_start(&self, got: Height) -> LightError {
+        if got == Height::GENESIS {
+            return LightError::Genesis;
+        }
+        let reached = self.eras.first().map_or(Height(1), |era| era.from);
+        LightError::Behind { reached, got }
+    }
+
+    fn last_era(&self) -> &Era {
+        self.eras
+            .last()
+            .unwrap_or_else(|| unreachable!("a client starts with validators"))
     }
 
     /// Follows a change of validators: `signed` is the last header of the old ones and announces
@@ -147,7 +169,7 @@ impl LightClient {
         signed: &SignedHeader,
         next: &ValidatorSet,
     ) -> Result<TrustedHeader, LightError> {
-        let reached = self.eras.last().map_or(Height(1), |era| era.from);
+        let reached = self.reached();
         if signed.header.height < reached {
             return Err(LightError::Behind {
                 reached,
@@ -294,6 +316,40 @@ impl TrustedRoots {
         proof: &RegistryProof,
     ) -> Result<Option<AuditState>, LightError> {
         self.optional("the audit request", RegistryKey::Audit(id), proof)
+    }
+
+    /// A proposal with its votes; none if the proof shows that there is none.
+    ///
+    /// # Errors
+    /// [`LightError`] when the proof shows neither.
+    pub fn proposal(
+        &self,
+        id: ProposalId,
+        proof: &RegistryProof,
+    ) -> Result<Option<ProposalState>, LightError> {
+        self.optional("the proposal", RegistryKey::Proposal(id), proof)
+    }
+
+    /// The proposals that are not adopted; some may have expired.
+    ///
+    /// # Errors
+    /// [`LightError`] when the proof shows neither them nor that there are none.
+    pub fn open_proposals(&self, proof: &RegistryProof) -> Result<OpenProposals, LightError> {
+        let open = self.optional("the open proposals", RegistryKey::OpenProposals, proof)?;
+        Ok(open.unwrap_or_default())
+    }
+
+    /// Evidence of an agency's double vote at a height; none if the proof shows that there is none.
+    ///
+    /// # Errors
+    /// [`LightError`] when the proof shows neither.
+    pub fn evidence(
+        &self,
+        agency: AgencyId,
+        height: Height,
+        proof: &RegistryProof,
+    ) -> Result<Option<EvidenceState>, LightError> {
+        self.optional("the evidence", RegistryKey::Evidence(agency, height), proof)
     }
 
     /// A subject's leaf at an agency; none if the proof shows that there is none.
