@@ -16,7 +16,7 @@ use zkbureau_ledger::document::sealed::{MAX_SEALED, Sealed};
 use zkbureau_ledger::genesis::Consortium;
 use zkbureau_ledger::ids::{AnchorId, AuditId, Height, TxHash};
 use zkbureau_ledger::light::{LightError, TrustedHeader, TrustedRoots};
-use zkbureau_ledger::state::{RegistryKey, RegistryProof, Roots};
+use zkbureau_ledger::state::{Party, RegistryKey, RegistryProof, Roots};
 use zkbureau_ledger::transaction::Transaction;
 
 use crate::chain::Chain;
@@ -364,6 +364,18 @@ impl Node {
             RegistryKey::Columns => "registry/columns".to_owned(),
             RegistryKey::Anchor(AnchorId(id)) => format!("anchors/{}", hex::encode(id)),
             RegistryKey::Audit(AuditId(id)) => format!("audits/{}", hex::encode(id)),
+            RegistryKey::OpenProposals => "registry/open-proposals".to_owned(),
+            RegistryKey::Proposal(id) => format!("proposals/{id}"),
+            RegistryKey::Party(party) => match party {
+                Party::Agency(id) => format!("parties/agency/{}", id.0),
+                Party::Issuer(id) => format!("parties/issuer/{}", id.0),
+                Party::Auditor(id) => format!("parties/auditor/{}", id.0),
+                Party::Observer => "parties/observer/0".to_owned(),
+            },
+            RegistryKey::Key(key) => format!("keys/{}", hex::encode(key)),
+            RegistryKey::Evidence(agency, height) => {
+                format!("evidence/{}/{}", agency.0, height.0)
+            }
         };
         self.document(&format!("/v1/proofs/{}/{path}", at.0), None)
     }

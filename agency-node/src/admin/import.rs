@@ -97,7 +97,7 @@ pub fn run(
 ) -> Result<Value, Failure> {
     let agency = super::agency_of(node, request.agency)?;
     let schema = node.ledger.schema();
-    let mapping = Mapping::parse(&request.map, schema)
+    let mapping = Mapping::parse(&request.map, &schema)
         .map_err(|e| Failure::usage(anyhow!("the mapping: {e}")))?;
     let name = request.file.display();
     let file = File::open(&request.file)

@@ -112,7 +112,7 @@ impl<S: Store> Agency<S> {
         if vault.chain() != ledger.chain_id() {
             return Err(AgencyError::OtherKeys(vault.agency()));
         }
-        let schema = ledger.schema().clone();
+        let schema = ledger.schema();
         let agency = Self {
             key: CommitmentKey::new(&schema),
             opener: Opener::new(*ledger.chain_id(), vault.agency(), &schema),

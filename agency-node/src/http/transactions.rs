@@ -12,7 +12,7 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 use zkbureau_circuits::encoding::Document;
-use zkbureau_ledger::TxError;
+use zkbureau_ledger::{GovernanceError, TxError};
 use zkbureau_ledger::ids::TxHash;
 use zkbureau_ledger::transaction::{Kind, Transaction};
 
@@ -151,7 +151,27 @@ fn transaction_problem(error: &TxError) -> Problem {
         TxError::Count { field, max, .. } => problem.field(*field).limit(*max),
         TxError::Order { field, item } => problem.field(format!("{field}[{item}]")),
         TxError::OtherChain => problem.field("chain"),
-        TxError::NotInForce => problem.field("kind"),
+        TxError::OtherRules => problem.field("schema"),
+        TxError::Governance(GovernanceError::Title(_)) => problem.field("proposal.title"),
+        TxError::Governance(GovernanceError::NoVote(_)) => problem.field("agency"),
+        TxError::Governance(GovernanceError::Expiry { max, .. }) => {
+            problem.field("proposal.expires").limit(max.0)
+        }
+        TxError::Governance(
+            GovernanceError::Possession { change } | GovernanceError::Change { change, .. },
+        ) => problem.field(format!("proposal.changes[{change}]")),
+        TxError::Governance(GovernanceError::Changes(_)) => problem.field("proposal.changes"),
+        TxError::Governance(GovernanceError::TooManyOpen { limit, .. }) => {
+            problem.field("proposal").limit(*limit as u64)
+        }
+        TxError::Governance(
+            GovernanceError::Adopted { .. } | GovernanceError::Voted { .. } | GovernanceError::Busy,
+        ) => problem.field("proposal"),
+        TxError::Evidence(_) => problem.field("signature"),
+        TxError::EvidenceKey(_) => problem.field("key"),
+        TxError::EvidenceAhead { height, .. } => problem.field("height").limit(height.0),
+        TxError::EvidenceExists { .. } => problem.field("height"),
+        TxError::NewDirectory(_) => problem.field("agency"),
         TxError::UnknownAgency(_) => problem.field("agency"),
         TxError::UnknownAuditor(_) => problem.field("auditor"),
         TxError::Signature { .. } => problem.field("signature"),
