@@ -13,20 +13,21 @@ use zkbureau_ledger::document::audit::{AUDIT_SEAL, AuditAnswer, AuditAsk, audit_
 use zkbureau_ledger::document::sealed::SealingSecretKey;
 use zkbureau_ledger::ids::{AuditId, Height, TimeMs};
 use zkbureau_ledger::keys::SecretKey;
-use zkbureau_ledger::state::{Column, RegistryKey};
-use zkbureau_ledger::transaction::{AuditRequest, Transaction};
+use zkbureau_ledger::state::Column;
+use zkbureau_ledger::transaction::AuditRequest;
 
 use crate::borrower::Failure;
 use crate::chain::Chain;
-use crate::node::{Node, NodeError};
+use crate::node::NodeError;
+use crate::nodes::{Nodes, NodesError, Submission};
 use crate::show;
 
 /// An audit cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AuditError {
-    /// The node, or the ledger's refusal.
+    /// The nodes, or the ledger's refusal.
     #[error(transparent)]
-    Node(#[from] NodeError),
+    Nodes(#[from] NodesError),
     /// The key is no auditor's.
     #[error("this key is not that of an auditor on the ledger")]
     NotAnAuditor,
@@ -44,9 +45,6 @@ pub enum AuditError {
     /// No such agency.
     #[error("agencies: the chain has no {0}")]
     Agency(AgencyId),
-    /// The ledger does not show the request.
-    #[error("the node says that the audit request is final, but the ledger does not show it")]
-    NotShown,
 }
 
 /// One attribute's total at one agency.
@@ -126,7 +124,7 @@ pub struct Options {
 /// [`AuditError`]; what is wrong with one agency stands in its [`Part`].
 pub fn audit<R: RngCore + CryptoRng>(
     chain: &Chain,
-    node: &Node,
+    nodes: &Nodes,
     key: &SecretKey,
     options: &Options,
     rng: &mut R,
@@ -136,8 +134,8 @@ pub fn audit<R: RngCore + CryptoRng>(
     attributes.dedup();
     let positions = positions(chain, &attributes)?;
 
-    let state = node.state(chain, None)?;
-    let consortium = node.consortium(&state)?;
+    let state = nodes.state(chain)?;
+    let (_, consortium) = nodes.consortium(chain, &state)?;
     let auditor = (consortium.auditors.iter())
         .find(|a| a.key == key.public())
         .ok_or(AuditError::NotAnAuditor)?;
@@ -160,26 +158,16 @@ pub fn audit<R: RngCore + CryptoRng>(
         key,
     );
     let id = request.id();
-    let height = node.submit(&Transaction::AuditRequest(request.clone()))?;
-
-    let proof = |what| move |error| AuditError::Node(NodeError::Proof { what, error });
-    let state = node.state(chain, Some(height))?;
-    let shown = (state.roots)
-        .audit(id, &node.registry(height, &RegistryKey::Audit(id))?)
-        .map_err(proof("audit request"))?;
-    if shown.is_none_or(|shown| shown.request != request || shown.height != height) {
-        return Err(AuditError::NotShown);
-    }
-    let columns = (state.roots)
-        .columns(&node.registry(height, &RegistryKey::Columns)?)
-        .map_err(proof("columns"))?;
+    let height = nodes.settle_one(chain, Submission::Audit(request))?;
+    let state = nodes.state_at(chain, height)?;
+    let (_, columns) = nodes.columns(&state)?;
 
     let parts: Vec<Part> = std::thread::scope(|scope| {
         let running: Vec<_> = (agencies.iter())
             .map(|agency| {
                 let reply = SealingSecretKey::random(rng);
                 let ask = AuditAsk::new(chain.id(), *agency, id, reply.public(), key);
-                scope.spawn(move || fetch(node, &ask, &reply))
+                scope.spawn(move || fetch(nodes, &ask, &reply))
             })
             .collect();
         (running.into_iter().zip(&agencies))
@@ -192,7 +180,7 @@ pub fn audit<R: RngCore + CryptoRng>(
                     .and_then(|answer| {
                         let column = columns
                             .get(*agency)
-                            .ok_or(Failure::Invalid("it has no column"))?;
+                            .ok_or(Failure::invalid("it has no column"))?;
                         check_answer(chain, &id, *agency, height, column, &positions, &answer)
                     })
                     .map(|figures| AgencyFigures {
@@ -247,15 +235,15 @@ fn positions(chain: &Chain, attributes: &[String]) -> Result<Vec<usize>, AuditEr
     Ok(positions)
 }
 
-fn fetch(node: &Node, ask: &AuditAsk, reply: &SealingSecretKey) -> Result<AuditAnswer, Failure> {
-    let sealed = node.audit(ask).map_err(|error| match error {
-        NodeError::Problem { status: 403, .. } => Failure::Refused,
-        other => Failure::Unavailable(other.to_string()),
-    })?;
-    let bytes = sealed
-        .open(reply, AUDIT_SEAL, &ask.digest())
-        .map_err(|_| Failure::Invalid("it is not sealed to this auditor"))?;
-    AuditAnswer::from_bytes(&bytes).map_err(|_| Failure::Invalid("it is malformed"))
+fn fetch(nodes: &Nodes, ask: &AuditAsk, reply: &SealingSecretKey) -> Result<AuditAnswer, Failure> {
+    let context = ask.digest();
+    nodes
+        .through("reply", |node| {
+            let sealed = node.audit(ask)?;
+            let bytes = (sealed.open(reply, AUDIT_SEAL, &context)).map_err(|_| NodeError::Reply)?;
+            AuditAnswer::from_bytes(&bytes).map_err(|_| NodeError::Reply)
+        })
+        .map_err(Failure::from)
 }
 
 /// Checks one agency's openings against its column: exactly the attributes asked, each proven.
@@ -272,7 +260,7 @@ pub fn check_answer(
     answer: &AuditAnswer,
 ) -> Result<Vec<Figure>, Failure> {
     if answer.agency != agency || answer.audit != *audit {
-        return Err(Failure::Invalid("it is about another audit"));
+        return Err(Failure::invalid("it is about another audit"));
     }
     let schema = chain.schema();
     let mut opened = Vec::new();
@@ -283,16 +271,16 @@ pub fn check_answer(
         let mut given = answer.columns.iter().filter(|c| c.flows == expected);
         if wanted.is_empty() {
             if given.next().is_some() {
-                return Err(Failure::Invalid("it opens more than was asked"));
+                return Err(Failure::invalid("it opens more than was asked"));
             }
             continue;
         }
         let (Some(column_answer), None) = (given.next(), given.next()) else {
-            return Err(Failure::Invalid("it does not open what was asked"));
+            return Err(Failure::invalid("it does not open what was asked"));
         };
         let same = (column_answer.totals.iter().map(|t| t.attribute as usize)).eq(wanted);
         if !same {
-            return Err(Failure::Invalid("it does not open what was asked"));
+            return Err(Failure::invalid("it does not open what was asked"));
         }
         let statement = ColumnStatement {
             context: audit_context(&chain.id(), audit, agency, height),
@@ -306,7 +294,7 @@ pub fn check_answer(
             totals: &column_answer.totals,
         };
         verify(&statement, &column_answer.proof)
-            .map_err(|_| Failure::Invalid("the proof of its totals"))?;
+            .map_err(|_| Failure::invalid("the proof of its totals"))?;
         opened.extend(column_answer.totals.iter().cloned());
     }
     opened.sort_by_key(|t| t.attribute);

@@ -1,19 +1,68 @@
-//! A chain that is trusted through its genesis file, and state proven under one of its headers.
+//! A chain that is trusted through its genesis file: what follows from it, and what the nodes have
+//! proven of it since.
+//!
+//! The genesis file names the first validators. Every change of them is announced by a header that
+//! the validators before have signed, so whoever is given the changes can follow them
+//! ([`Chain::follow`]); nobody needs to be believed. A header is then verified under the validators
+//! of its own height, and state under the consortium of its own height.
 
 use std::fmt;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use zkbureau_circuits::commitment::CommitmentKey;
+use zkbureau_circuits::encoding::Document;
 use zkbureau_circuits::schema::Schema;
-use zkbureau_ledger::genesis::{Genesis, GenesisError};
-use zkbureau_ledger::ids::ChainId;
-use zkbureau_ledger::light::LightClient;
+use zkbureau_ledger::block::{SignedHeader, ValidatorSet};
+use zkbureau_ledger::genesis::{Consortium, Genesis, GenesisError};
+use zkbureau_ledger::ids::{ChainId, Height};
+use zkbureau_ledger::light::{LightClient, LightError, TrustedHeader};
 
-/// What a client knows from the genesis file: identifier, schema, commitment bases, validators.
+/// What a client knows of a chain: identifier, schema, commitment bases, validators.
 pub struct Chain {
     genesis: Genesis,
     id: ChainId,
-    light: LightClient,
     key: CommitmentKey,
+    known: RwLock<Known>,
+}
+
+/// The last header of some validators and those that it announces.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ValidatorChange {
+    /// The header.
+    pub header: SignedHeader,
+    /// Who signs from the next height on.
+    pub next: ValidatorSet,
+}
+
+/// Changes of validators, oldest first, as nodes serve them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ValidatorChanges(pub Vec<ValidatorChange>);
+
+impl Document for ValidatorChanges {
+    const NAME: &'static str = "zkbureau/validator-changes/v1";
+    const MAX_BYTES: usize = 1 << 20;
+}
+
+/// What a client has learnt of a chain since genesis, for its next session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Learnt {
+    /// Changes of validators, oldest first.
+    pub changes: Vec<ValidatorChange>,
+    /// The newest consortium that was proven, and at which height; none before any was.
+    pub consortium: Option<(Height, Consortium)>,
+}
+
+/// What has been proven since genesis. It only grows, and never depends on whom it came from.
+struct Known {
+    light: LightClient,
+    /// The height from which on the newest validators sign.
+    reached: Height,
+    changes: Vec<ValidatorChange>,
+    /// The newest header that was verified.
+    newest: Option<TrustedHeader>,
+    /// The newest consortium that was proven, and where.
+    consortium: (Height, Consortium),
 }
 
 impl fmt::Debug for Chain {
@@ -28,19 +77,28 @@ impl Chain {
     /// # Errors
     /// [`GenesisError`] when the file contradicts itself.
     pub fn from_genesis(genesis: Genesis) -> Result<Self, GenesisError> {
-        let light = LightClient::from_genesis(&genesis)?;
-        Ok(Self::with_light_client(genesis, light))
-    }
-
-    /// Trusts a light client that has followed the chain from this genesis file.
-    #[must_use]
-    pub fn with_light_client(genesis: Genesis, light: LightClient) -> Self {
-        Self {
+        let known = Known {
+            light: LightClient::from_genesis(&genesis)?,
+            reached: Height(1),
+            changes: Vec::new(),
+            newest: None,
+            consortium: (Height::GENESIS, genesis.consortium()),
+        };
+        Ok(Self {
             id: genesis.chain_id(),
             key: CommitmentKey::new(&genesis.schema),
-            light,
+            known: RwLock::new(known),
             genesis,
-        }
+        })
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
+        // Every change to it is whole, so a panic elsewhere leaves nothing half done.
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known_mut(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The genesis file.
@@ -67,9 +125,94 @@ impl Chain {
         &self.key
     }
 
-    /// Verifies headers.
+    /// Verifies a header under the validators of its height, as far as they have been followed.
+    ///
+    /// # Errors
+    /// [`LightError`]; `Certificate(Validators)` when a change of validators is not known here yet,
+    /// or the header was made up.
+    pub fn verify_header(&self, signed: &SignedHeader) -> Result<TrustedHeader, LightError> {
+        self.known().light.verify_header(signed)
+    }
+
+    /// Follows a change of validators. One that is known already is checked and changes nothing.
+    ///
+    /// # Errors
+    /// [`LightError`] when it is not proven; what is known stays as it is.
+    pub fn follow(&self, change: &ValidatorChange) -> Result<(), LightError> {
+        let mut known = self.known_mut();
+        if change.header.header.height < known.reached {
+            known.light.verify_header(&change.header)?;
+            return Ok(());
+        }
+        known.light.advance(&change.header, &change.next)?;
+        known.reached = change.header.header.height.next();
+        known.changes.push(change.clone());
+        Ok(())
+    }
+
+    /// The height from which on the newest known validators sign.
     #[must_use]
-    pub fn light(&self) -> &LightClient {
-        &self.light
+    pub fn reached(&self) -> Height {
+        self.known().reached
+    }
+
+    /// Every change of validators that was followed, oldest first. They prove themselves from the
+    /// genesis file, so a copy may be kept anywhere.
+    #[must_use]
+    pub fn changes(&self) -> Vec<ValidatorChange> {
+        self.known().changes.clone()
+    }
+
+    /// The newest header that was verified here.
+    #[must_use]
+    pub fn newest(&self) -> Option<TrustedHeader> {
+        self.known().newest.clone()
+    }
+
+    /// Notes a verified header as the newest, if it is.
+    pub(crate) fn saw(&self, header: &TrustedHeader) {
+        let mut known = self.known_mut();
+        if (known.newest.as_ref()).is_none_or(|newest| newest.height() < header.height()) {
+            known.newest = Some(header.clone());
+        }
+    }
+
+    /// Who takes part, as last proven; that of the genesis file before anything was.
+    #[must_use]
+    pub fn consortium(&self) -> Consortium {
+        self.known().consortium.1.clone()
+    }
+
+    /// What was learnt, to be kept.
+    #[must_use]
+    pub fn learnt(&self) -> Learnt {
+        let known = self.known();
+        Learnt {
+            changes: known.changes.clone(),
+            consortium: Some(known.consortium.clone()).filter(|(at, _)| *at > Height::GENESIS),
+        }
+    }
+
+    /// Takes up what was learnt before. Changes of validators are verified again; the consortium is
+    /// believed, so it must come from where nobody else can write.
+    ///
+    /// # Errors
+    /// [`LightError`].
+    pub fn take_up(&self, learnt: &Learnt) -> Result<(), LightError> {
+        for change in &learnt.changes {
+            self.follow(change)?;
+        }
+        if let Some((at, consortium)) = &learnt.consortium {
+            self.saw_consortium(*at, consortium);
+        }
+        Ok(())
+    }
+
+    /// Notes a proven consortium, if it is newer.
+    pub(crate) fn saw_consortium(&self, at: Height, consortium: &Consortium) {
+        let mut known = self.known_mut();
+        if known.consortium.0 < at {
+            known.consortium = (at, consortium.clone());
+        }
     }
 }

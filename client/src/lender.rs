@@ -42,7 +42,8 @@ pub struct Ask<'a> {
     pub subject: &'a SubjectId,
     /// The facts, as written.
     pub facts: &'a [String],
-    /// The agencies; all of the genesis file if `None`.
+    /// The agencies; if `None` all that the chain is known to have: of the genesis file, or of the
+    /// ledger where that has been looked up.
     pub agencies: Option<Vec<AgencyId>>,
     /// How old data may be, and the last month of windows.
     pub as_of: Period,
@@ -96,7 +97,7 @@ pub fn make_request<R: RngCore + CryptoRng>(
                 })
         })
         .collect::<Result<Vec<FactText>, _>>()?;
-    let known = &chain.genesis().agencies;
+    let known = chain.consortium().agencies;
     let agencies = match ask.agencies {
         Some(mut agencies) => {
             agencies.sort_unstable();

@@ -11,7 +11,8 @@
 //! - [`borrower`]: consent, inquire, ask the agencies, assemble the answer, revoke;
 //! - [`report`]: a borrower's own records, checked against the ledger;
 //! - [`audit`]: a regulator's totals;
-//! - [`node`]: HTTP to any node;
+//! - [`node`]: HTTP to one node; [`nodes`]: several, whose answers are verified before anybody sees
+//!   them;
 //! - [`show`]: facts, times and amounts in words.
 
 pub mod audit;
@@ -21,6 +22,7 @@ pub mod evidence;
 pub mod files;
 pub mod lender;
 pub mod node;
+pub mod nodes;
 pub mod report;
 pub mod show;
 pub mod time;

@@ -13,15 +13,18 @@ use zkbureau_circuits::period::Period;
 use zkbureau_circuits::schema::Class;
 use zkbureau_ledger::document::ask::AskBody;
 use zkbureau_ledger::document::report::{AgencyReport, EntryOpening};
-use zkbureau_ledger::genesis::{Agency, Consortium};
+use zkbureau_ledger::genesis::Agency;
 use zkbureau_ledger::ids::{Height, TimeMs};
-use zkbureau_ledger::light::TrustedRoots;
+use zkbureau_ledger::light::{TrustedHeader, TrustedRoots};
 use zkbureau_ledger::state::Leaf;
 
 use crate::borrower::{BorrowerError, Failure, ask_agencies};
 use crate::evidence::check_certificate;
-use crate::node::Node;
+use crate::nodes::Nodes;
 use crate::wallet::Wallet;
+
+/// An agency's node may be this far behind the newest block, in header time.
+const LAG_MS: u64 = 60_000;
 
 /// One published report, opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -78,7 +81,7 @@ pub enum ReportError {
     /// Its header or roots.
     #[error("its header is not one of this chain")]
     Header,
-    /// The header is older than the one the wallet saw.
+    /// The header is much older than the one the wallet saw.
     #[error("its header is old")]
     Stale,
     /// The directory.
@@ -98,13 +101,13 @@ pub enum ReportError {
 /// [`BorrowerError`]; what is wrong with one agency stands in its [`Part`].
 pub fn report<R: RngCore + CryptoRng>(
     wallet: &Wallet,
-    node: &Node,
+    nodes: &Nodes,
     now: TimeMs,
     rng: &mut R,
 ) -> Result<Vec<Part>, BorrowerError> {
     let identity = wallet.identity(now)?;
-    let state = node.state(wallet.chain(), None)?;
-    let consortium = node.consortium(&state)?;
+    let state = nodes.state(wallet.chain())?;
+    let (_, consortium) = nodes.consortium(wallet.chain(), &state)?;
     check_certificate(
         &identity.certificate,
         &wallet.chain_id(),
@@ -113,7 +116,7 @@ pub fn report<R: RngCore + CryptoRng>(
     )?;
     let agencies: Vec<AgencyId> = consortium.agencies.iter().map(|a| a.id).collect();
     let replies = ask_agencies::<AgencyReport, _>(
-        node,
+        nodes,
         &wallet.chain_id(),
         &consortium,
         &agencies,
@@ -131,8 +134,8 @@ pub fn report<R: RngCore + CryptoRng>(
             id: agency.id,
             name: agency.name.clone(),
             result: reply.result.and_then(|report| {
-                check_report(wallet, &consortium, agency, state.header.height(), &report)
-                    .map_err(|error| Failure::Invalid(error.phrase()))
+                check_report(wallet, nodes, agency, &state.header, &report)
+                    .map_err(|error| Failure::invalid(error.phrase()))
             }),
         })
         .collect())
@@ -159,26 +162,24 @@ impl ReportError {
 /// [`ReportError`].
 pub fn check_report(
     wallet: &Wallet,
-    consortium: &Consortium,
+    nodes: &Nodes,
     agency: &Agency,
-    not_before: Height,
+    newest: &TrustedHeader,
     report: &AgencyReport,
 ) -> Result<AgencyRecord, ReportError> {
     let chain = wallet.chain();
     if report.agency != agency.id {
         return Err(ReportError::Agency);
     }
-    let header = chain
-        .light()
-        .verify_header(&report.header)
+    let header = nodes
+        .verify_header(chain, &report.header)
         .map_err(|_| ReportError::Header)?;
-    if header.height() < not_before {
+    if header.time_ms().0.saturating_add(LAG_MS) < newest.time_ms().0 {
         return Err(ReportError::Stale);
     }
     let roots = header
         .roots(&report.roots)
         .map_err(|_| ReportError::Header)?;
-    debug_assert!(consortium.agency(agency.id).is_some());
     let leaf = directory(wallet, agency, &roots, report)?;
     let entries = match (leaf, &report.log) {
         (None, None) if report.openings.is_empty() => Vec::new(),

@@ -18,7 +18,7 @@ use super::assemble::{Rights, assemble};
 use super::inquiry::{finish, inquire};
 use super::{BorrowerError, check_request, show_consent_id};
 use crate::evidence::{Subject, check_certificate};
-use crate::node::Node;
+use crate::nodes::Nodes;
 use crate::wallet::{Outcome, Wallet};
 
 /// How to answer.
@@ -62,7 +62,7 @@ pub struct Answered {
 /// [`BorrowerError`]; [`BorrowerError::is_refusal`] tells decisions from failures.
 pub fn answer<R: RngCore + CryptoRng>(
     wallet: &mut Wallet,
-    node: &Node,
+    nodes: &Nodes,
     request: &FactRequest,
     options: &Options,
     now: TimeMs,
@@ -71,7 +71,7 @@ pub fn answer<R: RngCore + CryptoRng>(
     let query = check_request(wallet, request, now)?;
     // Named here, before anything is asked: agencies refuse everything alike.
     let identity = wallet.identity(now)?;
-    let inquired = inquire(wallet, node, request, &query, options.insist, now, rng)?;
+    let inquired = inquire(wallet, nodes, request, &query, options.insist, now, rng)?;
     let (record, state) = (&inquired.record, &inquired.state);
     check_certificate(
         &identity.certificate,
@@ -97,10 +97,17 @@ pub fn answer<R: RngCore + CryptoRng>(
         inquiry_nonce: record.nonce,
         height: state.header.height(),
     }));
+    // Sealed to the keys that the agencies have now, if the inquiry is an older one.
+    let now_known = if inquired.resumed {
+        let newest = nodes.state(wallet.chain())?;
+        Some(nodes.consortium(wallet.chain(), &newest)?.1)
+    } else {
+        None
+    };
     let replies = ask_agencies::<AgencyAnswer, _>(
-        node,
+        nodes,
         &wallet.chain_id(),
-        &state.consortium,
+        now_known.as_ref().unwrap_or(&state.consortium),
         query.agencies(),
         &identity,
         &body,
@@ -114,7 +121,7 @@ pub fn answer<R: RngCore + CryptoRng>(
         match reply.result {
             Ok(answer) if answer.evidence.agency == reply.agency => answers.push(answer),
             Ok(_) => {
-                missing.insert(reply.agency, Failure::Invalid("it names another agency"));
+                missing.insert(reply.agency, Failure::invalid("it names another agency"));
             }
             Err(failure) => {
                 missing.insert(reply.agency, failure);

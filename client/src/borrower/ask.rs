@@ -1,5 +1,5 @@
 //! Asking agencies: each ask is sealed to its agency and each reply to a key made for it; all
-//! agencies are asked at once.
+//! agencies are asked at once, each through one node after the other until its reply opens.
 
 use rand_core::{CryptoRng, RngCore};
 use thiserror::Error;
@@ -11,7 +11,8 @@ use zkbureau_ledger::genesis::Consortium;
 use zkbureau_ledger::ids::{ChainId, TimeMs};
 use zkbureau_ledger::keys::SecretKey;
 
-use crate::node::{Node, NodeError};
+use crate::node::NodeError;
+use crate::nodes::{Nodes, NodesError};
 
 /// Why an agency's reply is missing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -22,9 +23,9 @@ pub enum Failure {
     /// It cannot be reached, or something is wrong with it.
     #[error("{0}")]
     Unavailable(String),
-    /// Its reply is not what it signed up to on the ledger.
+    /// Its reply does not fit what is on the ledger, or is no reply at all.
     #[error("its reply does not verify: {0}")]
-    Invalid(&'static str),
+    Invalid(String),
 }
 
 /// An agency's reply, opened.
@@ -51,7 +52,7 @@ fn ask_context(chain: &ChainId, agency: AgencyId) -> Vec<u8> {
 /// Asks agencies the same thing, all at once.
 #[allow(clippy::too_many_arguments)]
 pub fn ask_agencies<T: Document + Send, R: RngCore + CryptoRng>(
-    node: &Node,
+    nodes: &Nodes,
     chain: &ChainId,
     consortium: &Consortium,
     agencies: &[AgencyId],
@@ -89,7 +90,7 @@ pub fn ask_agencies<T: Document + Send, R: RngCore + CryptoRng>(
     std::thread::scope(|scope| {
         let running: Vec<_> = prepared
             .iter()
-            .map(|prepared| scope.spawn(move || ask_one::<T>(node, prepared)))
+            .map(|prepared| scope.spawn(move || ask_one::<T>(nodes, prepared)))
             .collect();
         running
             .into_iter()
@@ -104,18 +105,40 @@ pub fn ask_agencies<T: Document + Send, R: RngCore + CryptoRng>(
     })
 }
 
-fn ask_one<T: Document>(node: &Node, prepared: &Result<Prepared, AgencyId>) -> Result<T, Failure> {
+fn ask_one<T: Document>(
+    nodes: &Nodes,
+    prepared: &Result<Prepared, AgencyId>,
+) -> Result<T, Failure> {
     let prepared = prepared
         .as_ref()
         .map_err(|agency| Failure::Unavailable(format!("{agency} is not on the ledger")))?;
-    let sealed = node
-        .ask(prepared.agency, &prepared.sealed)
-        .map_err(|error| match error {
-            NodeError::Problem { status: 403, .. } => Failure::Refused,
-            other => Failure::Unavailable(other.to_string()),
-        })?;
-    let bytes = sealed
-        .open_padded(&prepared.key, REPLY_SEAL, &prepared.context)
-        .map_err(|_| Failure::Invalid("it is not sealed to this wallet"))?;
-    T::from_bytes(&bytes).map_err(|_| Failure::Invalid("it is malformed"))
+    // Only the agency can seal to this key: it has read the ask.
+    nodes
+        .through("reply", |node| {
+            let sealed = node.ask(prepared.agency, &prepared.sealed)?;
+            let bytes = sealed
+                .open_padded(&prepared.key, REPLY_SEAL, &prepared.context)
+                .map_err(|_| NodeError::Reply)?;
+            T::from_bytes(&bytes).map_err(|_| NodeError::Reply)
+        })
+        .map_err(Failure::from)
+}
+
+impl Failure {
+    /// What an agency gave is not what it must be.
+    pub(crate) fn invalid(what: &str) -> Self {
+        Self::Invalid(what.to_owned())
+    }
+}
+
+impl From<NodesError> for Failure {
+    fn from(error: NodesError) -> Self {
+        if error.is_refusal() {
+            return Self::Refused;
+        }
+        if error.is_invalid() {
+            return Self::Invalid(error.line());
+        }
+        Self::Unavailable(error.line())
+    }
 }

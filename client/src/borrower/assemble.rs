@@ -86,7 +86,7 @@ pub fn assemble<R: RngCore + CryptoRng>(
         let statement = match read(about, state, &evidence) {
             Ok(statement) => statement,
             Err(StatementError::Agency(agency)) => {
-                left_out.insert(agency, Failure::Invalid("directory, log or images"));
+                left_out.insert(agency, Failure::invalid("directory, log or images"));
                 continue;
             }
             Err(error) => return Err(error.into()),
@@ -97,7 +97,7 @@ pub fn assemble<R: RngCore + CryptoRng>(
                 return Err(StatementError::Images.into());
             }
             for agency in culprits {
-                left_out.insert(agency, Failure::Invalid("proof of the images"));
+                left_out.insert(agency, Failure::invalid("proof of the images"));
             }
             continue;
         }
@@ -110,12 +110,12 @@ pub fn assemble<R: RngCore + CryptoRng>(
             .collect();
         let images = statement.images();
         if let Err(bad) = check_openings(&statement.plan, &images, &openings) {
-            left_out.insert(bad.agency, Failure::Invalid("openings"));
+            left_out.insert(bad.agency, Failure::invalid("openings"));
             continue;
         }
         let counts = (about.query.agencies().iter()).zip(openings.iter().zip(&images));
         if let Some((agency, _)) = counts.into_iter().find(|(_, (o, i))| o.len() != i.len()) {
-            left_out.insert(*agency, Failure::Invalid("number of openings"));
+            left_out.insert(*agency, Failure::invalid("number of openings"));
             continue;
         }
         let context = Statement::context(about, state, &anchor, &evidence);

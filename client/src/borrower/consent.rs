@@ -9,12 +9,12 @@ use zkbureau_ledger::document::consent::{
 use zkbureau_ledger::document::request::FactRequest;
 use zkbureau_ledger::ids::{DAY_MS, Height, TimeMs};
 use zkbureau_ledger::keys::SecretKey;
-use zkbureau_ledger::state::RegistryKey;
-use zkbureau_ledger::transaction::{AnchorConsent, Transaction};
+use zkbureau_ledger::transaction::AnchorConsent;
 
+use super::anchors::anchor_consent;
 use super::{BorrowerError, check_request, show_consent_id};
 use crate::evidence::check_certificate;
-use crate::node::{Node, NodeError};
+use crate::nodes::Nodes;
 use crate::wallet::{AnchorRecord, AnchorUse, ConsentRecord, Seed, Wallet};
 
 /// What a person allows beyond the request itself.
@@ -43,15 +43,19 @@ pub struct Allowed {
     pub heights: Vec<Height>,
     /// Facts of the request, from 0, that the templates do not cover.
     pub uncovered: Vec<usize>,
+    /// Whether a consent with the same terms, whose anchors had not all reached the ledger, was
+    /// taken up again instead of signing another.
+    pub resumed: bool,
 }
 
 /// Signs a consent for a request's lender, purpose, type and agencies, and anchors it.
 ///
 /// # Errors
-/// [`BorrowerError`]. When a node fails on the way, the consent is in the wallet with fewer uses.
+/// [`BorrowerError`]. When nodes fail on the way, the consent is in the wallet with fewer uses;
+/// the same call again takes it up and brings the missing anchors onto the ledger.
 pub fn consent<R: RngCore + CryptoRng>(
     wallet: &mut Wallet,
-    node: &Node,
+    nodes: &Nodes,
     request: &FactRequest,
     options: &Options,
     now: TimeMs,
@@ -64,8 +68,8 @@ pub fn consent<R: RngCore + CryptoRng>(
         .filter(|i| !templates.iter().any(|t| t.covers(&query.facts()[*i])))
         .collect();
 
-    let state = node.state(wallet.chain(), None)?;
-    let consortium = node.consortium(&state)?;
+    let state = nodes.state(wallet.chain())?;
+    let (_, consortium) = nodes.consortium(wallet.chain(), &state)?;
     check_certificate(
         &certificate,
         &wallet.chain_id(),
@@ -99,32 +103,48 @@ pub fn consent<R: RngCore + CryptoRng>(
         max_uses: options.uses,
         frequency_per_day: options.frequency_per_day.unwrap_or(options.uses),
     };
-    let record = sign(wallet, fields.clone(), request, rng);
-    let anchors: Vec<AnchorConsent> = record.anchors.iter().map(|a| a.anchor).collect();
-    wallet.add_consent(record);
-    wallet.save()?;
-
-    // All are handed in before the first is waited for, so that they share blocks.
-    let mut hashes = Vec::new();
-    for anchor in &anchors {
-        hashes.push(node.hand_in(&Transaction::AnchorConsent(*anchor))?);
-    }
-    let mut heights = Vec::new();
-    for (number, (anchor, hash)) in anchors.iter().zip(hashes).enumerate() {
-        let height = node.wait(hash)?;
-        show(wallet, node, anchor, height)?;
-        if let Some(record) = wallet.consent_mut(&consent_id) {
-            record.anchors[number].state = AnchorUse::Anchored(height);
+    let unfinished = (wallet.consents().iter().rev())
+        .find(|c| {
+            c.revoked.is_none() && c.is_unfinished() && same_terms(&c.consent.fields, &fields)
+        })
+        .map(|c| (*c.id(), c.consent.fields.clone()));
+    let resumed = unfinished.is_some();
+    let (consent_id, fields) = match unfinished {
+        Some(unfinished) => unfinished,
+        None => {
+            wallet.add_consent(sign(wallet, fields.clone(), request, rng));
+            wallet.save()?;
+            (consent_id, fields)
         }
-        wallet.save()?;
-        heights.push(height);
-    }
+    };
+    anchor_consent(wallet, nodes, &consent_id)?;
+    let heights = (wallet.consent(&consent_id).into_iter())
+        .flat_map(|c| &c.anchors)
+        .filter_map(|anchor| match anchor.state {
+            AnchorUse::Anchored(height) => Some(height),
+            _ => None,
+        })
+        .collect();
     Ok(Allowed {
         id: consent_id,
         fields,
         heights,
         uncovered,
+        resumed,
     })
+}
+
+/// Whether two consents allow the same, apart from when they were made.
+fn same_terms(old: &ConsentFields, new: &ConsentFields) -> bool {
+    let lasts = |c: &ConsentFields| c.expiration.0.saturating_sub(c.creation.0);
+    let undated = |c: &ConsentFields| ConsentFields {
+        consent_id: [0; 16],
+        creation: TimeMs(0),
+        not_before: TimeMs(0),
+        expiration: TimeMs(0),
+        ..c.clone()
+    };
+    old.expiration > new.creation && lasts(old) == lasts(new) && undated(old) == undated(new)
 }
 
 fn in_range(field: &'static str, got: u64, limit: u64) -> Result<(), BorrowerError> {
@@ -205,26 +225,6 @@ fn sign<R: RngCore + CryptoRng>(
         lender_name: request.parties.lender_name.clone(),
         anchors,
         revoked: None,
-    }
-}
-
-/// Checks that the ledger shows the anchor at the height that the node named.
-fn show(
-    wallet: &Wallet,
-    node: &Node,
-    anchor: &AnchorConsent,
-    height: Height,
-) -> Result<(), BorrowerError> {
-    let state = node.state(wallet.chain(), Some(height))?;
-    let id = anchor.id();
-    let proof = node.registry(height, &RegistryKey::Anchor(id))?;
-    let shown = (state.roots.anchor(id, &proof)).map_err(|error| NodeError::Proof {
-        what: "anchor",
-        error,
-    })?;
-    match shown {
-        Some(shown) if shown.anchor == *anchor => Ok(()),
-        _ => Err(BorrowerError::NotShown),
     }
 }
 

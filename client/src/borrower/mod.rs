@@ -26,7 +26,7 @@ use zkbureau_ledger::document::consent::ConsentError;
 use zkbureau_ledger::document::request::{FactRequest, RequestError};
 use zkbureau_ledger::ids::TimeMs;
 
-pub use anchors::{AnchorOnLedger, anchors_on_ledger};
+pub use anchors::{AnchorOnLedger, anchor_consent, anchors_on_ledger};
 pub use answer::{Answered, Options as AnswerOptions, answer};
 pub use ask::{Failure, Reply, ask_agencies};
 pub use assemble::{AssembleError, Assembled, Rights, assemble};
@@ -36,7 +36,7 @@ pub use review::{FactInWords, Named, Review, review};
 pub use revoke::{AnchorRevocation, revoke};
 
 use crate::evidence::{AuthorityError, StateError};
-use crate::node::NodeError;
+use crate::nodes::NodesError;
 use crate::wallet::{Wallet, WalletError};
 
 /// A step of the borrower's did not happen.
@@ -51,10 +51,10 @@ pub enum BorrowerError {
     /// The request is about somebody else.
     #[error("the request is about another person than this wallet's")]
     OtherPerson,
-    /// The node.
+    /// The nodes.
     #[error(transparent)]
-    Node(#[from] NodeError),
-    /// The state that the node gave.
+    Nodes(#[from] NodesError),
+    /// The state that nodes gave.
     #[error(transparent)]
     State(#[from] StateError),
     /// Certificate or consent as the ledger sees them.
@@ -105,8 +105,8 @@ pub enum BorrowerError {
     /// There is no such consent.
     #[error("this wallet has no consent {0}")]
     UnknownConsent(String),
-    /// The ledger does not show what it said was final.
-    #[error("the node says that the transaction is final, but the ledger does not show it")]
+    /// The ledger shows another inquiry.
+    #[error("the ledger shows another inquiry for this use of the consent")]
     NotShown,
     /// Agencies refused.
     #[error("refused by {}", list(.0))]
@@ -128,7 +128,7 @@ impl BorrowerError {
             | Self::RefusedByAgencies(_)
             | Self::Wallet(WalletError::NoCertificate | WalletError::CertificateExpired { .. })
             | Self::Authority(_) => true,
-            Self::Node(error) => error.is_refusal(),
+            Self::Nodes(error) => error.is_refusal(),
             _ => false,
         }
     }

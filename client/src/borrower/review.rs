@@ -49,7 +49,7 @@ pub struct Review {
     pub glossary: Vec<Named>,
     /// The agencies that are asked.
     pub agencies: Vec<Named>,
-    /// Agencies of the chain that are not asked.
+    /// Agencies of the chain, as last seen, that are not asked.
     pub not_asked: Vec<Named>,
     /// Data must reach this month.
     pub as_of: Period,
@@ -82,12 +82,12 @@ pub fn review(
         name: id.to_string(),
         description: name.to_owned(),
     };
-    let (asked, not_asked): (Vec<_>, Vec<_>) = (chain.genesis().agencies.iter())
+    let (asked, not_asked): (Vec<_>, Vec<_>) = (chain.consortium().agencies.iter())
         .map(|a| (a.id, agency(a.id, &a.name)))
         .partition(|(id, _)| query.agencies().contains(id));
     let unknown = (query.agencies().iter())
         .filter(|id| asked.iter().all(|(known, _)| known != *id))
-        .map(|id| agency(*id, "not in this wallet's genesis file"));
+        .map(|id| agency(*id, "unknown to this wallet"));
     let agencies: Vec<Named> = (asked.iter().map(|(_, n)| n.clone()))
         .chain(unknown)
         .collect();

@@ -1,12 +1,13 @@
 //! Revoking a consent: every anchor of it that is on the ledger, also those already used, so that
 //! agencies stop answering at once.
 
+use std::collections::BTreeMap;
+
 use zkbureau_ledger::ids::{AnchorId, Height, TimeMs};
-use zkbureau_ledger::state::RegistryKey;
-use zkbureau_ledger::transaction::{RevokeConsent, Transaction};
+use zkbureau_ledger::transaction::RevokeConsent;
 
 use super::{BorrowerError, show_consent_id};
-use crate::node::{Node, NodeError};
+use crate::nodes::{Nodes, NodesError, Submission};
 use crate::wallet::{AnchorUse, Wallet};
 
 /// What became of one anchor.
@@ -23,10 +24,10 @@ pub struct AnchorRevocation {
 /// Revokes a consent. From the first moment on, this wallet does not use it any more.
 ///
 /// # Errors
-/// [`BorrowerError`]. When a node fails on the way, run it again: what is revoked stays revoked.
+/// [`BorrowerError`]. When nodes fail on the way, run it again: what is revoked stays revoked.
 pub fn revoke(
     wallet: &mut Wallet,
-    node: &Node,
+    nodes: &Nodes,
     id: &[u8; 16],
     now: TimeMs,
 ) -> Result<Vec<AnchorRevocation>, BorrowerError> {
@@ -37,54 +38,47 @@ pub fn revoke(
     wallet.save()?;
 
     let chain = wallet.chain_id();
+    let open: Vec<(u32, Submission)> = (0u32..)
+        .zip(&anchors)
+        .filter(|(_, anchor)| !matches!(anchor.state, AnchorUse::Revoked(_)))
+        .map(|(use_number, anchor)| {
+            let (id, key) = (anchor.anchor.id(), anchor.revocation_key.key());
+            let revocation = RevokeConsent::sign(&chain, id, &key);
+            (use_number, Submission::Revocation(revocation))
+        })
+        .collect();
+    let submissions: Vec<Submission> = open.iter().map(|(_, s)| s.clone()).collect();
+    let settled = nodes.settle(wallet.chain(), &submissions);
+    let mut settled: BTreeMap<u32, Result<Height, NodesError>> =
+        (open.into_iter().map(|(number, _)| number))
+            .zip(settled)
+            .collect();
+
     let mut revoked = Vec::new();
+    let mut failed = None;
     for (use_number, anchor) in (0u32..).zip(anchors) {
-        let anchor_id = anchor.anchor.id();
-        let height = match anchor.state {
-            AnchorUse::Revoked(height) => height,
-            state => {
-                let key = anchor.revocation_key.key();
-                let revocation = RevokeConsent::sign(&chain, anchor_id, &key);
-                match node.submit(&Transaction::RevokeConsent(revocation)) {
-                    Ok(height) => revoked_at(wallet, node, &anchor_id, Some(height))?
-                        .ok_or(BorrowerError::NotShown)?,
-                    // Revoked before, or never on the ledger: only this wallet could bring it there.
-                    Err(NodeError::Refused(reason)) => {
-                        match revoked_at(wallet, node, &anchor_id, None)? {
-                            Some(height) => height,
-                            None if state == AnchorUse::Prepared => continue,
-                            None => return Err(NodeError::Refused(reason).into()),
-                        }
-                    }
-                    Err(error) => return Err(error.into()),
-                }
+        let height = match (anchor.state, settled.remove(&use_number)) {
+            (AnchorUse::Revoked(height), _) | (_, Some(Ok(height))) => height,
+            // Never on the ledger: only this wallet could bring it there.
+            (AnchorUse::Prepared, Some(Err(NodesError::Refused { .. }))) => continue,
+            (_, Some(Err(error))) => {
+                failed = failed.or(Some(error));
+                continue;
             }
+            (_, None) => continue,
         };
         if let Some(record) = wallet.consent_mut(id) {
             record.anchors[use_number as usize].state = AnchorUse::Revoked(height);
         }
-        wallet.save()?;
         revoked.push(AnchorRevocation {
             use_number,
-            anchor: anchor_id,
+            anchor: anchor.anchor.id(),
             height,
         });
     }
-    Ok(revoked)
-}
-
-/// Where the ledger shows the revocation, at a height or the latest.
-fn revoked_at(
-    wallet: &Wallet,
-    node: &Node,
-    anchor: &AnchorId,
-    at: Option<Height>,
-) -> Result<Option<Height>, BorrowerError> {
-    let state = node.state(wallet.chain(), at)?;
-    let proof = node.registry(state.header.height(), &RegistryKey::Anchor(*anchor))?;
-    let shown = (state.roots.anchor(*anchor, &proof)).map_err(|error| NodeError::Proof {
-        what: "anchor",
-        error,
-    })?;
-    Ok(shown.and_then(|a| a.revoked).map(|r| r.height))
+    wallet.save()?;
+    match failed {
+        Some(error) => Err(error.into()),
+        None => Ok(revoked),
+    }
 }

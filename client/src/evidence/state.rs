@@ -52,7 +52,6 @@ impl State {
         anchor: &AnchorId,
     ) -> Result<Self, StateError> {
         let header = chain
-            .light()
             .verify_header(&evidence.header)
             .map_err(StateError::Header)?;
         let roots = header

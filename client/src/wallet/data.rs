@@ -16,6 +16,7 @@ use zkbureau_ledger::keys::SecretKey;
 use zkbureau_ledger::transaction::AnchorConsent;
 
 use super::file::MAX_PLAIN;
+use crate::chain::Learnt;
 
 /// Seed of a signing key.
 #[derive(Clone, Zeroize, ZeroizeOnDrop, BorshSerialize, BorshDeserialize)]
@@ -45,6 +46,7 @@ impl fmt::Debug for Seed {
 #[derive(BorshSerialize, BorshDeserialize)]
 pub(super) struct WalletData {
     pub(super) genesis: Genesis,
+    pub(super) learnt: Learnt,
     pub(super) person: SubjectId,
     pub(super) person_salt: SubjectSecret,
     pub(super) key: Seed,
@@ -86,6 +88,12 @@ impl ConsentRecord {
             .iter()
             .position(|a| matches!(a.state, AnchorUse::Anchored(_)))?;
         u32::try_from(position).ok()
+    }
+
+    /// Whether some of its anchors have not reached the ledger, as far as the wallet knows.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.anchors.iter().any(|a| a.state == AnchorUse::Prepared)
     }
 }
 

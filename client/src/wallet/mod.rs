@@ -25,7 +25,7 @@ use zkbureau_ledger::keys::SecretKey;
 pub use data::{AnchorRecord, AnchorUse, ConsentRecord, InquiryRecord, Outcome, Seed};
 pub use file::Cost;
 
-use crate::chain::Chain;
+use crate::chain::{Chain, Learnt};
 use crate::files::FileError;
 use crate::time;
 use data::WalletData;
@@ -74,7 +74,10 @@ pub enum WalletError {
     #[error("the certificate is not about the person that this wallet was made for")]
     CertificatePerson,
     /// The issuer is unknown or did not sign it.
-    #[error("the certificate's signature is not by an issuer of this chain's genesis file")]
+    #[error(
+        "the certificate's signature is not by an identity issuer that this wallet knows; if there \
+         are new ones, name a node with --node"
+    )]
     CertificateIssuer,
     /// A certificate that is no longer valid.
     #[error(
@@ -117,6 +120,7 @@ impl Wallet {
         let key = SecretKey::random(rng);
         let data = WalletData {
             genesis,
+            learnt: Learnt::default(),
             person,
             person_salt: SubjectSecret::random(rng),
             key: Seed::of(&key),
@@ -126,7 +130,7 @@ impl Wallet {
         };
         let chain = Chain::from_genesis(data.genesis.clone())?;
         let file = WalletFile::create(path, passphrase, cost, rng)?;
-        let wallet = Self {
+        let mut wallet = Self {
             file,
             data,
             chain,
@@ -144,19 +148,22 @@ impl Wallet {
         let (file, bytes) = WalletFile::open(path, passphrase)?;
         let data =
             WalletData::from_bytes(&bytes).map_err(|_| WalletError::Format(path.to_owned()))?;
+        let chain = Chain::from_genesis(data.genesis.clone())?;
+        (chain.take_up(&data.learnt)).map_err(|_| WalletError::Format(path.to_owned()))?;
         Ok(Self {
-            chain: Chain::from_genesis(data.genesis.clone())?,
+            chain,
             key: data.key.key(),
             file,
             data,
         })
     }
 
-    /// Writes the wallet; returns when it is on disk.
+    /// Writes the wallet, with what was learnt of the chain; returns when it is on disk.
     ///
     /// # Errors
     /// [`WalletError::File`].
-    pub fn save(&self) -> Result<(), WalletError> {
+    pub fn save(&mut self) -> Result<(), WalletError> {
+        self.data.learnt = self.chain.learnt();
         let bytes = zeroize::Zeroizing::new(self.data.to_bytes());
         // Refused before anything is lost: what is larger could not be opened again.
         if bytes.len() > file::MAX_PLAIN {
@@ -233,8 +240,9 @@ impl Wallet {
                 expiry: certificate.expiry,
             });
         }
-        let issuer = (self.data.genesis.issuers.iter()).find(|i| i.id == certificate.issuer);
-        issuer
+        // As far as this wallet knows them; whoever is asked checks under the ledger of the day.
+        let consortium = self.chain.consortium();
+        (consortium.issuer(certificate.issuer))
             .and_then(|i| certificate.verify(&self.chain.id(), &i.key, now.day()).ok())
             .ok_or(WalletError::CertificateIssuer)
     }

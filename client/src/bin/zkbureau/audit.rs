@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use zkbureau_client::audit::{self, Audit, Figure, Options};
 use zkbureau_client::borrower::Failure;
 use zkbureau_client::chain::Chain;
-use zkbureau_client::node::Node;
 use zkbureau_client::{files, show, time};
 
 use super::cli::AuditArgs;
@@ -15,13 +14,13 @@ use super::output::{Output, Text, short};
 pub fn run(args: &AuditArgs) -> Result<Output> {
     let chain = Chain::from_genesis(files::read_genesis(&args.genesis)?)?;
     let key = files::read_signing_key(&args.auditor)?;
-    let node = Node::new(&args.node.node)?;
+    let nodes = args.nodes.open()?;
     let options = Options {
         period: args.period,
         attributes: args.attributes.clone(),
         agencies: args.agencies.0.clone(),
     };
-    let audit = audit::audit(&chain, &node, &key, &options, &mut OsRng)?;
+    let audit = audit::audit(&chain, &nodes, &key, &options, &mut OsRng)?;
     let failures = || audit.parts.iter().filter_map(|p| p.result.as_ref().err());
     let code = if failures().any(|f| matches!(f, Failure::Invalid(_))) {
         20

@@ -1,12 +1,15 @@
 //! What can be typed.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use zkbureau_circuits::directory::SubjectId;
 use zkbureau_circuits::fact::HitPolicy;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::period::Period;
+use zkbureau_client::node::Authorities;
+use zkbureau_client::nodes::{self, Nodes, NodesError};
 use zkbureau_client::time;
 use zkbureau_ledger::document::request::InquiryType;
 use zkbureau_ledger::ids::TimeMs;
@@ -31,12 +34,15 @@ pub struct Cli {
 pub enum Command {
     /// Lender: write a request for facts about a person
     Request(RequestArgs),
-    /// Lender: verify an answer, offline, from the genesis file alone
+    /// Lender: verify an answer, offline, from the genesis file alone; name a node if validators have
+    /// changed since
     Verify(VerifyArgs),
     /// Borrower: keys, consents, answers, own records
     Wallet(WalletArgs),
     /// Regulator: audit totals of a period
     Audit(AuditArgs),
+    /// Anybody: which nodes answer, what each of them proves, and who takes part
+    Nodes(NodesArgs),
 }
 
 #[derive(Args)]
@@ -62,9 +68,12 @@ pub struct RequestArgs {
     /// Why you ask
     #[arg(long)]
     pub purpose: String,
-    /// The agencies to ask: all, or identifiers such as 1,2,3
+    /// The agencies to ask: all of the genesis file (with --node: of the ledger), or identifiers
+    /// such as 1,2,3
     #[arg(long, default_value = "all", value_parser = agencies)]
     pub agencies: AgencyChoice,
+    #[command(flatten)]
+    pub nodes: OptionalNodeArgs,
     /// hard: an application for credit; soft: anything else
     #[arg(long = "type", default_value = "soft")]
     pub inquiry_type: TypeArg,
@@ -102,6 +111,8 @@ pub struct VerifyArgs {
     /// The time to verify for, such as 2026-11-20T12:00:00Z; by default now
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub now: Option<TimeMs>,
+    #[command(flatten)]
+    pub nodes: OptionalNodeArgs,
     #[command(flatten)]
     pub home: HomeArg,
 }
@@ -141,6 +152,8 @@ pub enum WalletCommand {
         wallet: WalletFileArgs,
         /// The certificate
         certificate: PathBuf,
+        #[command(flatten)]
+        nodes: OptionalNodeArgs,
     },
     /// Explain a request; nothing leaves this machine
     Review {
@@ -154,7 +167,7 @@ pub enum WalletCommand {
         #[command(flatten)]
         wallet: WalletFileArgs,
         #[command(flatten)]
-        node: NodeArg,
+        nodes: NodeArgs,
         /// The request
         request: PathBuf,
         /// How often the lender may be answered
@@ -182,7 +195,7 @@ pub enum WalletCommand {
         #[command(flatten)]
         wallet: WalletFileArgs,
         #[command(flatten)]
-        node: NodeArg,
+        nodes: NodeArgs,
         /// The request
         request: PathBuf,
         /// Where to write the answer
@@ -200,7 +213,7 @@ pub enum WalletCommand {
         #[command(flatten)]
         wallet: WalletFileArgs,
         #[command(flatten)]
-        node: NodeArg,
+        nodes: NodeArgs,
         /// The consent's identifier, or the beginning of it
         consent: String,
     },
@@ -213,16 +226,16 @@ pub enum WalletCommand {
     Inquiries {
         #[command(flatten)]
         wallet: WalletFileArgs,
-        /// Also look up every anchor on the ledger at a node, for uses unknown to this wallet
-        #[arg(long, value_name = "URL")]
-        node: Option<String>,
+        /// With --node: also look up every anchor on the ledger, for uses unknown to this wallet
+        #[command(flatten)]
+        nodes: OptionalNodeArgs,
     },
     /// Show your own records at every agency, checked against the ledger
     Report {
         #[command(flatten)]
         wallet: WalletFileArgs,
         #[command(flatten)]
-        node: NodeArg,
+        nodes: NodeArgs,
     },
 }
 
@@ -236,11 +249,94 @@ pub struct WalletFileArgs {
     pub passphrase_file: Option<PathBuf>,
 }
 
+/// Nodes to work against.
 #[derive(Args)]
-pub struct NodeArg {
-    /// A node; any will do, none is trusted
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7600")]
-    pub node: String,
+pub struct NodeArgs {
+    /// A node; repeat for more. None is trusted: one honest node is enough. By default ZKBUREAU_NODE
+    /// (addresses with commas between), or http://127.0.0.1:7600
+    #[arg(long, value_name = "URL")]
+    pub node: Vec<String>,
+    #[command(flatten)]
+    pub tls: CaArg,
+    /// How old the newest block may be by this machine's clock, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = nodes::DEFAULT_FRESHNESS.as_secs())]
+    pub max_age: u64,
+}
+
+/// Nodes that are asked only if they are named.
+#[derive(Args)]
+pub struct OptionalNodeArgs {
+    /// A node, to learn what has changed since the genesis file; repeat for more
+    #[arg(long, value_name = "URL")]
+    pub node: Vec<String>,
+    #[command(flatten)]
+    pub tls: CaArg,
+}
+
+#[derive(Args)]
+pub struct CaArg {
+    /// For https: the only certificate authorities to trust, in PEM; by default the public ones
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+}
+
+impl NodeArgs {
+    /// The nodes.
+    ///
+    /// # Errors
+    /// When an address or the file of authorities cannot be used.
+    pub fn open(&self) -> Result<Nodes, NodesError> {
+        let mut urls = self.node.clone();
+        if urls.is_empty() {
+            let set = std::env::var("ZKBUREAU_NODE").unwrap_or_default();
+            urls = (set.split([',', ' ']).map(str::trim))
+                .filter(|url| !url.is_empty())
+                .map(str::to_owned)
+                .collect();
+        }
+        if urls.is_empty() {
+            urls.push("http://127.0.0.1:7600".to_owned());
+        }
+        self.tls.open(&urls, Duration::from_secs(self.max_age))
+    }
+}
+
+impl OptionalNodeArgs {
+    /// The nodes, if any are named.
+    ///
+    /// # Errors
+    /// As [`NodeArgs::open`].
+    pub fn open(&self) -> Result<Option<Nodes>, NodesError> {
+        if self.node.is_empty() {
+            return Ok(None);
+        }
+        self.tls
+            .open(&self.node, nodes::DEFAULT_FRESHNESS)
+            .map(Some)
+    }
+}
+
+impl CaArg {
+    fn open(&self, urls: &[String], freshness: Duration) -> Result<Nodes, NodesError> {
+        let authorities = match &self.ca {
+            Some(path) => Authorities::read(path)?,
+            None => Authorities::Public,
+        };
+        let options = nodes::Options {
+            authorities,
+            freshness,
+        };
+        Nodes::with_options(urls, &options)
+    }
+}
+
+#[derive(Args)]
+pub struct NodesArgs {
+    /// The chain's genesis file
+    #[arg(long, value_name = "FILE")]
+    pub genesis: PathBuf,
+    #[command(flatten)]
+    pub nodes: NodeArgs,
 }
 
 #[derive(Args)]
@@ -252,7 +348,7 @@ pub struct AuditArgs {
     #[arg(long, value_name = "FILE")]
     pub auditor: PathBuf,
     #[command(flatten)]
-    pub node: NodeArg,
+    pub nodes: NodeArgs,
     /// The period
     #[arg(long, value_name = "YYYY-MM", value_parser = period)]
     pub period: Period,

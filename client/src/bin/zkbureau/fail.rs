@@ -7,6 +7,7 @@ use zkbureau_client::borrower::{AssembleError, BorrowerError};
 use zkbureau_client::files::FileError;
 use zkbureau_client::lender::{AskError, VerifyAnswerError};
 use zkbureau_client::node::NodeError;
+use zkbureau_client::nodes::NodesError;
 use zkbureau_client::wallet::WalletError;
 use zkbureau_ledger::document::request::RequestError;
 
@@ -76,14 +77,13 @@ fn kind(error: &Error) -> Kind {
         if let Some(error) = cause.downcast_ref::<BorrowerError>() {
             return borrower(error);
         }
-        if let Some(error) = cause.downcast_ref::<NodeError>() {
-            return node(error);
+        if let Some(error) = cause.downcast_ref::<NodesError>() {
+            return nodes(error);
         }
         if let Some(error) = cause.downcast_ref::<AuditError>() {
             return match error {
-                AuditError::Node(error) => node(error),
+                AuditError::Nodes(error) => nodes(error),
                 AuditError::NotAnAuditor => Kind::Refused,
-                AuditError::NotShown => Kind::Invalid,
                 _ => Kind::Usage,
             };
         }
@@ -105,7 +105,7 @@ fn borrower(error: &BorrowerError) -> Kind {
         return Kind::Refused;
     }
     match error {
-        BorrowerError::Node(error) => node(error),
+        BorrowerError::Nodes(error) => nodes(error),
         BorrowerError::Wallet(error) => wallet(error),
         BorrowerError::Request(RequestError::Query(_)) | BorrowerError::OtherPerson => {
             Kind::Invalid
@@ -120,13 +120,15 @@ fn borrower(error: &BorrowerError) -> Kind {
     }
 }
 
-fn node(error: &NodeError) -> Kind {
+fn nodes(error: &NodesError) -> Kind {
     match error {
         error if error.is_refusal() => Kind::Refused,
-        NodeError::Url(_) => Kind::Usage,
-        NodeError::Malformed(_) | NodeError::TooLong { .. } | NodeError::Proof { .. } => {
-            Kind::Invalid
+        // What was typed.
+        NodesError::Node(NodeError::Url(_) | NodeError::Authorities(_)) | NodesError::NoNode => {
+            Kind::Usage
         }
+        // Nobody is left who might be honest. With one node that cannot be reached, it might be.
+        error if error.is_invalid() => Kind::Invalid,
         _ => Kind::Unavailable,
     }
 }

@@ -18,6 +18,7 @@ use zkbureau_ledger::document::request::FactRequest;
 use zkbureau_ledger::ids::{DAY_MS, TimeMs};
 
 use super::cli::{HomeArg, RequestArgs, VerifyArgs};
+use super::nodes::catch_up;
 use super::output::{Output, Text, short};
 
 /// What the lender notes about a request: the request itself holds only a commitment.
@@ -61,6 +62,9 @@ pub fn request(args: &RequestArgs) -> Result<Output> {
     } else {
         LenderKeys::read(&args.lender)?
     };
+    if let Some(nodes) = args.nodes.open()? {
+        catch_up(&chain, &nodes)?;
+    }
     let now = time::now();
     let ask = Ask {
         lender_name: args.name.clone(),
@@ -134,6 +138,9 @@ pub fn verify(args: &VerifyArgs) -> Result<Output> {
         Some(subject) => subject.clone(),
         None => noted(&args.home, &request.request_digest())?,
     };
+    if let Some(nodes) = args.nodes.open()? {
+        catch_up(&chain, &nodes)?;
+    }
     let now = args.now.unwrap_or_else(time::now);
     let max_age = args.max_age.saturating_mul(1000);
     let verified = lender::verify(

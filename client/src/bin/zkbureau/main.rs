@@ -8,6 +8,7 @@ mod audit;
 mod cli;
 mod fail;
 mod lender;
+mod nodes;
 mod output;
 mod wallet;
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => lender::verify(args),
         Command::Wallet(args) => wallet::run(args),
         Command::Audit(args) => audit::run(args),
+        Command::Nodes(args) => nodes::run(args),
     };
     ExitCode::from(match done {
         Ok(output) => output.print(cli.json),

@@ -11,7 +11,7 @@ use zkbureau_client::borrower::{
     self, AnchorOnLedger, AnswerOptions, ConsentOptions, Failure, Review, find_consent,
     show_consent_id,
 };
-use zkbureau_client::node::Node;
+use zkbureau_client::nodes::Nodes;
 use zkbureau_client::report::{self, Part};
 use zkbureau_client::wallet::{AnchorUse, ConsentRecord, Cost, InquiryRecord, Outcome, Wallet};
 use zkbureau_client::{files, show, time};
@@ -19,6 +19,7 @@ use zkbureau_ledger::document::enrolment::EnrolmentCertificate;
 use zkbureau_ledger::document::request::{FactRequest, InquiryType};
 
 use super::cli::{WalletArgs, WalletCommand, WalletFileArgs};
+use super::nodes::catch_up;
 use super::output::{Output, Text, short};
 
 pub fn run(args: &WalletArgs) -> Result<Output> {
@@ -61,11 +62,15 @@ pub fn run(args: &WalletArgs) -> Result<Output> {
         WalletCommand::Certificate {
             wallet,
             certificate,
+            nodes,
         } => {
             let certificate: EnrolmentCertificate = files::read_document(certificate)?;
             let expiry = time::show_day(certificate.expiry);
             let issuer = certificate.issuer;
             let mut wallet = open(wallet)?;
+            if let Some(nodes) = nodes.open()? {
+                catch_up(wallet.chain(), &nodes)?;
+            }
             wallet.store_certificate(certificate, time::now())?;
             Ok(Output::new(
                 "wallet-certificate",
@@ -95,7 +100,7 @@ pub fn run(args: &WalletArgs) -> Result<Output> {
         }
         WalletCommand::Consent {
             wallet,
-            node,
+            nodes,
             request,
             uses,
             days,
@@ -112,30 +117,29 @@ pub fn run(args: &WalletArgs) -> Result<Output> {
                 earliest: *back_to,
                 frequency_per_day: *per_day,
             };
-            consent(wallet, &node.node, &request, &options, out.as_deref())
+            consent(wallet, &nodes.open()?, &request, &options, out.as_deref())
         }
         WalletCommand::Answer {
             wallet,
-            node,
+            nodes,
             request,
             out,
             decline,
             insist,
         } => {
             let request: FactRequest = files::read_document(request)?;
-            answer(wallet, &node.node, &request, out, decline, *insist)
+            answer(wallet, &nodes.open()?, &request, out, decline, *insist)
         }
         WalletCommand::Revoke {
             wallet,
-            node,
+            nodes,
             consent,
         } => {
             let mut wallet = open(wallet)?;
             let id = find_consent(&wallet, consent).ok_or_else(|| {
                 anyhow!("this wallet has no consent {consent}; see `zkbureau wallet consents`")
             })?;
-            let node = Node::new(&node.node)?;
-            let revoked = borrower::revoke(&mut wallet, &node, &id, time::now())?;
+            let revoked = borrower::revoke(&mut wallet, &nodes.open()?, &id, time::now())?;
             let id = show_consent_id(&id);
             let heights: Vec<_> = revoked.iter().map(|r| r.height).collect();
             Ok(Output::new(
@@ -151,18 +155,17 @@ pub fn run(args: &WalletArgs) -> Result<Output> {
             ))
         }
         WalletCommand::Consents { wallet } => Ok(consents(open(wallet)?.consents())),
-        WalletCommand::Inquiries { wallet, node } => {
+        WalletCommand::Inquiries { wallet, nodes } => {
             let wallet = open(wallet)?;
-            let seen = match node {
-                Some(url) => Some(borrower::anchors_on_ledger(&wallet, &Node::new(url)?)?),
+            let seen = match nodes.open()? {
+                Some(nodes) => Some(borrower::anchors_on_ledger(&wallet, &nodes)?),
                 None => None,
             };
             Ok(inquiries(wallet.inquiries(), seen.as_deref()))
         }
-        WalletCommand::Report { wallet, node } => {
+        WalletCommand::Report { wallet, nodes } => {
             let wallet = open(wallet)?;
-            let node = Node::new(&node.node)?;
-            let parts = report::report(&wallet, &node, time::now(), &mut OsRng)?;
+            let parts = report::report(&wallet, &nodes.open()?, time::now(), &mut OsRng)?;
             Ok(own_records(&parts))
         }
     }
@@ -248,16 +251,15 @@ fn explain(review: &Review) -> Text {
 
 fn consent(
     wallet: &WalletFileArgs,
-    node: &str,
+    nodes: &Nodes,
     request: &FactRequest,
     options: &ConsentOptions,
     out: Option<&Path>,
 ) -> Result<Output> {
-    let node = Node::new(node)?;
     let mut wallet = open(wallet)?;
     let allowed = borrower::consent(
         &mut wallet,
-        &node,
+        nodes,
         request,
         options,
         time::now(),
@@ -284,7 +286,12 @@ fn consent(
             ],
             vec!["looks back to".into(), fields.earliest_period.to_string()],
             vec![
-                "anchored in".into(),
+                if allowed.resumed {
+                    "taken up again, anchored in"
+                } else {
+                    "anchored in"
+                }
+                .into(),
                 format!("block {}", blocks(&allowed.heights)),
             ],
         ])
@@ -316,6 +323,7 @@ fn consent(
             "not_before_ms": fields.not_before,
             "expires_ms": fields.expiration,
             "heights": allowed.heights,
+            "resumed": allowed.resumed,
             "uncovered_facts": uncovered,
         }),
         text,
@@ -337,7 +345,7 @@ fn blocks(heights: &[zkbureau_ledger::ids::Height]) -> String {
 
 fn answer(
     wallet: &WalletFileArgs,
-    node: &str,
+    nodes: &Nodes,
     request: &FactRequest,
     out: &Path,
     decline: &[usize],
@@ -351,11 +359,10 @@ fn answer(
         decline: decline.iter().map(|n| n - 1).collect(),
         insist,
     };
-    let node = Node::new(node)?;
     let mut wallet = open(wallet)?;
     let answered = borrower::answer(
         &mut wallet,
-        &node,
+        nodes,
         request,
         &options,
         time::now(),
@@ -367,13 +374,8 @@ fn answer(
         .len();
 
     let name = |id: zkbureau_circuits::ids::AgencyId| {
-        (wallet
-            .chain()
-            .genesis()
-            .agencies
-            .iter()
-            .find(|a| a.id == id))
-        .map_or_else(|| id.to_string(), |a| format!("{} ({id})", a.name))
+        (wallet.chain().consortium().agency(id))
+            .map_or_else(|| id.to_string(), |a| format!("{} ({id})", a.name))
     };
     let rows: Vec<Vec<String>> = (answered.facts.iter().zip(&answered.verdicts))
         .map(|(fact, verdict)| {

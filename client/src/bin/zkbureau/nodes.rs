@@ -1,0 +1,140 @@
+//! `zkbureau nodes`: what each node proves, and who takes part.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use zkbureau_client::chain::Chain;
+use zkbureau_client::node::NodeError;
+use zkbureau_client::nodes::{Nodes, NodesError};
+use zkbureau_client::{files, show, time};
+use zkbureau_ledger::genesis::Consortium;
+
+use super::cli::NodesArgs;
+use super::output::{Output, Text, short};
+
+/// Learns from nodes what has changed since the genesis file: validators, and who takes part.
+pub fn catch_up(chain: &Chain, nodes: &Nodes) -> Result<(), NodesError> {
+    let state = nodes.state(chain)?;
+    nodes.consortium(chain, &state)?;
+    Ok(())
+}
+
+pub fn run(args: &NodesArgs) -> Result<Output> {
+    let chain = Chain::from_genesis(files::read_genesis(&args.genesis)?)?;
+    let nodes = args.nodes.open()?;
+    let sightings = nodes.survey(&chain);
+    let now = time::now();
+    let state = nodes.state(&chain).and_then(|state| {
+        let (_, consortium) = nodes.consortium(&chain, &state)?;
+        Ok((state, consortium))
+    });
+
+    let mut rows = vec![
+        ["node", "block", "time", "age", ""]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    let mut body = Vec::new();
+    for sighting in &sightings {
+        let url = &sighting.url;
+        match &sighting.header {
+            Ok(header) => {
+                let age = header.age_ms(now);
+                rows.push(vec![
+                    url.clone(),
+                    show::amount(header.height().0.into()),
+                    time::show(header.time_ms()),
+                    time::show_span(age),
+                    "verified".into(),
+                ]);
+                body.push(json!({
+                    "url": url,
+                    "height": header.height(),
+                    "time_ms": header.time_ms(),
+                    "header": hex::encode(header.hash()),
+                    "verified": true,
+                }));
+            }
+            Err(error) => {
+                let none = String::new;
+                rows.push(vec![url.clone(), none(), none(), none(), error.to_string()]);
+                body.push(json!({ "url": url, "verified": false, "reason": error.to_string() }));
+            }
+        }
+    }
+    let lie = |error: &NodeError| error.is_lie();
+    let lies = (sightings.iter()).any(|s| s.header.as_ref().err().is_some_and(lie));
+    let mut text = Text::new().table(&rows);
+    let (code, at, consortium) = match &state {
+        Err(error) => {
+            text = text
+                .title("No newest state")
+                .line(format!("  {}", error.line()));
+            let invalid = lies || error.is_invalid();
+            (if invalid { 20 } else { 30 }, Value::Null, Value::Null)
+        }
+        Ok((state, consortium)) => {
+            text = participants(text, state.height().0, consortium);
+            let code = if lies { 20 } else { 0 };
+            (code, json!(state.height()), json!(consortium))
+        }
+    };
+    Ok(Output::new(
+        "nodes",
+        code,
+        json!({
+            "chain": chain.id(),
+            "nodes": body,
+            "height": at,
+            "consortium": consortium,
+            "validator_changes": chain.changes().len(),
+        }),
+        text,
+    ))
+}
+
+fn participants(text: Text, height: u64, consortium: &Consortium) -> Text {
+    let power = |id| {
+        (consortium.validators.iter())
+            .find(|seat| seat.agency == id)
+            .map_or_else(
+                || "no seat".to_owned(),
+                |seat| format!("power {}", seat.power),
+            )
+    };
+    let agencies: Vec<Vec<String>> = (consortium.agencies.iter())
+        .map(|a| {
+            let key = a.validator_key.to_string();
+            vec![
+                a.id.to_string(),
+                show::clean(&a.name),
+                power(a.id),
+                format!("key {}…", short(&key)),
+            ]
+        })
+        .collect();
+    let others = (consortium
+        .issuers
+        .iter()
+        .map(|i| (i.id.to_string(), &i.name, &i.key)))
+    .chain(
+        consortium
+            .auditors
+            .iter()
+            .map(|a| (a.id.to_string(), &a.name, &a.key)),
+    )
+    .map(|(id, name, key)| {
+        vec![
+            id,
+            show::clean(name),
+            format!("key {}…", short(&key.to_string())),
+        ]
+    })
+    .collect::<Vec<_>>();
+    text.title(&format!(
+        "Agencies at block {height}, schema version {}",
+        consortium.schema_version
+    ))
+    .table(&agencies)
+    .title("Identity issuers and auditors")
+    .table(&others)
+}

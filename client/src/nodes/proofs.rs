@@ -1,0 +1,185 @@
+//! State at a height: a header, the roots under it and values under these, each verified before
+//! anybody sees it.
+
+use zkbureau_ledger::block::SignedHeader;
+use zkbureau_ledger::genesis::Consortium;
+use zkbureau_ledger::ids::{AnchorId, AuditId, Height};
+use zkbureau_ledger::light::{LightError, TrustedHeader, TrustedRoots};
+use zkbureau_ledger::state::{AnchorState, AuditState, Columns, RegistryKey, RegistryProof, Roots};
+
+use super::{Nodes, NodesError};
+use crate::chain::Chain;
+use crate::node::{Node, NodeError};
+
+/// State at one height, proven.
+#[derive(Debug)]
+pub struct ProvenState {
+    /// The header as it was sent.
+    pub signed: SignedHeader,
+    /// The header, verified.
+    pub header: TrustedHeader,
+    /// The tree roots as they were sent.
+    pub roots_sent: Roots,
+    /// The tree roots, verified.
+    pub roots: TrustedRoots,
+    /// Which node had it: it is asked first for more.
+    source: usize,
+}
+
+impl ProvenState {
+    /// The height.
+    #[must_use]
+    pub fn height(&self) -> Height {
+        self.header.height()
+    }
+}
+
+impl Nodes {
+    /// The newest state: the highest header that any node proves, if it is fresh.
+    ///
+    /// # Errors
+    /// [`NodesError`].
+    pub fn state(&self, chain: &Chain) -> Result<ProvenState, NodesError> {
+        let newest = self.newest(chain)?;
+        self.under(newest.source, newest.signed, newest.header)
+    }
+
+    /// State at a height.
+    ///
+    /// # Errors
+    /// [`NodesError`].
+    pub fn state_at(&self, chain: &Chain, at: Height) -> Result<ProvenState, NodesError> {
+        let (source, (signed, header)) = self.read("header", None, |node| {
+            let signed = node.header(Some(at))?;
+            let header = self.check_header(chain, node, &signed)?;
+            if header.height() != at {
+                return Err(NodeError::OtherHeight {
+                    asked: at,
+                    got: header.height(),
+                });
+            }
+            Ok((signed, header))
+        })?;
+        self.under(source, signed, header)
+    }
+
+    /// Verifies a header that somebody gave, following changes of validators where it needs them.
+    ///
+    /// # Errors
+    /// [`LightError`].
+    pub fn verify_header(
+        &self,
+        chain: &Chain,
+        signed: &SignedHeader,
+    ) -> Result<TrustedHeader, LightError> {
+        let first = match chain.verify_header(signed) {
+            Ok(header) => return Ok(header),
+            Err(error) => error,
+        };
+        for i in self.order(None) {
+            if let Ok(header) = self.check_header(chain, &self.nodes[i], signed) {
+                return Ok(header);
+            }
+        }
+        Err(first)
+    }
+
+    fn under(
+        &self,
+        source: usize,
+        signed: SignedHeader,
+        header: TrustedHeader,
+    ) -> Result<ProvenState, NodesError> {
+        let (source, (roots_sent, roots)) = self.read("list of roots", Some(source), |node| {
+            let sent = node.roots(header.height())?;
+            let roots = header.roots(&sent).map_err(proof("list of roots"))?;
+            Ok((sent, roots))
+        })?;
+        Ok(ProvenState {
+            signed,
+            header,
+            roots_sent,
+            roots,
+            source,
+        })
+    }
+
+    /// A value of the registry with its proof. `check` verifies it.
+    fn registry<T>(
+        &self,
+        state: &ProvenState,
+        what: &'static str,
+        key: RegistryKey,
+        check: impl Fn(&TrustedRoots, &RegistryProof) -> Result<T, LightError>,
+    ) -> Result<(RegistryProof, T), NodesError> {
+        let fetch = |node: &Node| {
+            let sent = node.registry(state.height(), &key)?;
+            let value = check(&state.roots, &sent).map_err(proof(what))?;
+            Ok((sent, value))
+        };
+        Ok(self.read(what, Some(state.source), fetch)?.1)
+    }
+
+    /// The consortium, with its proof. The chain remembers the newest.
+    ///
+    /// # Errors
+    /// [`NodesError`].
+    pub fn consortium(
+        &self,
+        chain: &Chain,
+        state: &ProvenState,
+    ) -> Result<(RegistryProof, Consortium), NodesError> {
+        let key = RegistryKey::Consortium;
+        let found = self.registry(state, "proof of the consortium", key, |roots, proof| {
+            roots.consortium(proof)
+        })?;
+        chain.saw_consortium(state.height(), &found.1);
+        Ok(found)
+    }
+
+    /// The columns of all agencies, with their proof.
+    ///
+    /// # Errors
+    /// [`NodesError`].
+    pub fn columns(&self, state: &ProvenState) -> Result<(RegistryProof, Columns), NodesError> {
+        let key = RegistryKey::Columns;
+        self.registry(state, "proof of the columns", key, |roots, proof| {
+            roots.columns(proof)
+        })
+    }
+
+    /// An anchor, or that there is none, with the proof.
+    ///
+    /// # Errors
+    /// [`NodesError`].
+    pub fn anchor(
+        &self,
+        state: &ProvenState,
+        id: AnchorId,
+    ) -> Result<(RegistryProof, Option<AnchorState>), NodesError> {
+        let key = RegistryKey::Anchor(id);
+        self.registry(state, "proof of the anchor", key, |roots, proof| {
+            roots.anchor(id, proof)
+        })
+    }
+
+    /// An audit request, or that there is none, with the proof.
+    ///
+    /// # Errors
+    /// [`NodesError`].
+    pub fn audit(
+        &self,
+        state: &ProvenState,
+        id: AuditId,
+    ) -> Result<(RegistryProof, Option<AuditState>), NodesError> {
+        let key = RegistryKey::Audit(id);
+        self.registry(state, "proof of the audit request", key, |roots, proof| {
+            roots.audit(id, proof)
+        })
+    }
+}
+
+/// A proof that does not hold, as the node's failure.
+pub(super) fn proof(what: &'static str) -> impl Fn(LightError) -> NodeError {
+    move |error| NodeError::Proof { what, error }
+}
