@@ -10,8 +10,8 @@ mod support;
 use std::collections::BTreeMap;
 
 use rand_core::OsRng;
-use support::{Net, assert_success, binary, people};
-use zkbureau_circuits::directory::SubjectId;
+use support::clients::{certify, enrolled};
+use support::{Net, people};
 use zkbureau_circuits::fact::{HitPolicy, Verdict};
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_client::audit::{self, AuditError, audit};
@@ -20,31 +20,24 @@ use zkbureau_client::borrower::{
     check_request, consent, inquire, revoke,
 };
 use zkbureau_client::chain::Chain;
-use zkbureau_client::files::{
-    LenderKeys, read_document, read_genesis, read_signing_key, write_document,
-};
+use zkbureau_client::files::{LenderKeys, read_genesis, read_signing_key};
 use zkbureau_client::lender::{Ask, DEFAULT_MAX_AGE_MS, Verification, make_request, verify};
-use zkbureau_client::node::{Node, NodeError};
+use zkbureau_client::nodes::{Nodes, NodesError};
 use zkbureau_client::report::report;
 use zkbureau_client::time::now;
-use zkbureau_client::wallet::{Cost, Outcome, Wallet, WalletError};
-use zkbureau_ledger::document::enrolment::EnrolmentCertificate;
+use zkbureau_client::wallet::{Outcome, Wallet, WalletError};
 use zkbureau_ledger::document::request::{FactRequest, InquiryType};
 use zkbureau_ledger::ids::{DAY_MS, TimeMs};
 use zkbureau_ledger::keys::SecretKey;
 
 const PEOPLE: u64 = 120;
 const PERSON: &str = "P00001";
-const CHEAP: Cost = Cost {
-    memory_kib: 64,
-    passes: 1,
-};
 
 /// A running node with two agencies' files published, a lender and an enrolled borrower.
 struct World {
     net: Net,
     _process: support::Node,
-    node: Node,
+    node: Nodes,
     chain: Chain,
     lender: LenderKeys,
     wallet: Wallet,
@@ -83,7 +76,7 @@ impl World {
         let genesis = read_genesis(&net.data().join("genesis.json")).unwrap();
         let wallet = enrolled(&net, "wallet", PERSON);
         Self {
-            node: Node::new(&process.url).unwrap(),
+            node: Nodes::new(&[&process.url]).unwrap(),
             chain: Chain::from_genesis(genesis).unwrap(),
             lender: LenderKeys::random(&mut OsRng),
             wallet,
@@ -154,36 +147,6 @@ impl World {
         )
         .unwrap()
     }
-}
-
-/// A wallet whose enrolment request was signed by the command `enrol`.
-fn enrolled(net: &Net, name: &str, person: &str) -> Wallet {
-    let genesis = read_genesis(&net.data().join("genesis.json")).unwrap();
-    let id = SubjectId::new("person", person).unwrap();
-    let path = net.file(name);
-    let mut wallet = Wallet::create(&path, b"secret", CHEAP, genesis, id, &mut OsRng).unwrap();
-    let certificate = certify(net, name, &wallet, "365");
-    wallet.store_certificate(certificate, now()).unwrap();
-    wallet
-}
-
-fn certify(net: &Net, name: &str, wallet: &Wallet, days: &str) -> EnrolmentCertificate {
-    let (request, certificate) = (
-        net.file(&format!("{name}-enrol.zkb")),
-        net.file(&format!("{name}-{days}.zkb")),
-    );
-    write_document(&request, &wallet.enrolment_request()).unwrap();
-    let output = binary()
-        .arg("enrol")
-        .arg(&request)
-        .arg("--data")
-        .arg(net.data())
-        .args(["--days", days, "--out"])
-        .arg(&certificate)
-        .output()
-        .unwrap();
-    assert_success(&output);
-    read_document(&certificate).unwrap()
 }
 
 #[test]
@@ -292,7 +255,7 @@ fn nobody_answers_without_a_right() {
     assert!(matches!(refused, BorrowerError::UsedUp { .. }), "{refused}");
     let refused = world.answer(&request, true).unwrap_err();
     assert!(
-        matches!(refused, BorrowerError::Node(NodeError::Refused(_))),
+        matches!(refused, BorrowerError::Nodes(NodesError::Refused { .. })),
         "{refused}"
     );
 
@@ -318,7 +281,7 @@ fn nobody_answers_without_a_right() {
     assert!(matches!(refused, BorrowerError::Revoked(_)), "{refused}");
     let refused = world.answer(&request, true).unwrap_err();
     assert!(
-        matches!(refused, BorrowerError::Node(NodeError::Refused(_))),
+        matches!(refused, BorrowerError::Nodes(NodesError::Refused { .. })),
         "{refused}"
     );
     assert!(refused.is_refusal());

@@ -36,7 +36,7 @@ use zkbureau_client::files::{
     LenderKeys, read_document, read_genesis, read_signing_key, write_document,
 };
 use zkbureau_client::lender::{Ask, DEFAULT_MAX_AGE_MS, Verification, make_request, verify};
-use zkbureau_client::node::Node;
+use zkbureau_client::nodes::Nodes;
 use zkbureau_client::time::now;
 use zkbureau_client::wallet::{Cost, Wallet};
 use zkbureau_ledger::document::answer::FactAnswer;
@@ -246,7 +246,7 @@ impl Bench {
 
         let (request, answer) = {
             let request = FactRequest::from_bytes(&request).unwrap();
-            let node = Node::new(&self.url).unwrap();
+            let node = Nodes::new(&[&self.url]).unwrap();
             let mut wallet = self.enrol(name, by_command);
             let options = ConsentOptions {
                 uses: 1,
@@ -490,7 +490,7 @@ fn check_variety(answered: &[Outcome]) {
 
 /// A regulator's audit of September, compared with the files and with the published figures.
 fn check_audit(bench: &Bench, people: &BTreeMap<String, Person>) {
-    let node = Node::new(&bench.url).unwrap();
+    let node = Nodes::new(&[&bench.url]).unwrap();
     let key = read_signing_key(&bench.data.join("auditor.key")).unwrap();
     let options = audit::Options {
         period: period(MONTHS[5]),

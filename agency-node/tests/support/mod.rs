@@ -6,8 +6,10 @@
 )]
 
 pub mod cluster;
+pub mod clients;
 pub mod http;
 pub mod people;
+pub mod proxy;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

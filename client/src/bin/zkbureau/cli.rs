@@ -244,7 +244,7 @@ pub struct WalletFileArgs {
     /// The wallet
     #[arg(long, value_name = "FILE")]
     pub wallet: PathBuf,
-    /// File with the passphrase in its first line; by default ZKBUREAU_PASSPHRASE
+    /// File with the passphrase in its first line; by default ZKBUREAU_PASSPHRASE, or the terminal
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
 }

@@ -1,5 +1,6 @@
 //! `zkbureau wallet …`.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -31,7 +32,7 @@ pub fn run(args: &WalletArgs) -> Result<Output> {
             out,
         } => {
             let genesis = files::read_genesis(genesis)?;
-            let passphrase = passphrase(wallet)?;
+            let passphrase = passphrase(wallet, true)?;
             let path = &wallet.wallet;
             let wallet = Wallet::create(
                 path,
@@ -171,24 +172,36 @@ pub fn run(args: &WalletArgs) -> Result<Output> {
     }
 }
 
-fn passphrase(args: &WalletFileArgs) -> Result<Zeroizing<Vec<u8>>> {
+/// From the file, the environment, or the terminal, in this order. A `new` one is typed twice.
+fn passphrase(args: &WalletFileArgs, new: bool) -> Result<Zeroizing<Vec<u8>>> {
     if let Some(path) = &args.passphrase_file {
         let text = Zeroizing::new(files::read(path, 4096)?);
         let line = text.split(|b| *b == b'\n').next().unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         return Ok(Zeroizing::new(line.to_vec()));
     }
-    match std::env::var("ZKBUREAU_PASSPHRASE") {
-        Ok(text) => Ok(Zeroizing::new(text.into_bytes())),
-        Err(_) => bail!(
+    if let Ok(text) = std::env::var("ZKBUREAU_PASSPHRASE") {
+        return Ok(Zeroizing::new(text.into_bytes()));
+    }
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        bail!(
             "the wallet's passphrase is missing: name a file with --passphrase-file, or set \
              ZKBUREAU_PASSPHRASE"
-        ),
+        );
     }
+    let typed = |prompt: String| -> Result<Zeroizing<Vec<u8>>> {
+        let text = rpassword::prompt_password(prompt).context("reading the passphrase")?;
+        Ok(Zeroizing::new(text.into_bytes()))
+    };
+    let first = typed(format!("Passphrase of {}: ", args.wallet.display()))?;
+    if new && *typed("The same again: ".to_owned())? != *first {
+        bail!("the two passphrases differ");
+    }
+    Ok(first)
 }
 
 fn open(args: &WalletFileArgs) -> Result<Wallet> {
-    Ok(Wallet::open(&args.wallet, &passphrase(args)?)?)
+    Ok(Wallet::open(&args.wallet, &passphrase(args, false)?)?)
 }
 
 fn count(n: usize, what: &str) -> String {
