@@ -11,12 +11,11 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use zkbureau_circuits::commitment::CommitmentKey;
-use zkbureau_circuits::encoding::Document;
 use zkbureau_circuits::schema::Schema;
-use zkbureau_ledger::block::{SignedHeader, ValidatorSet};
+use zkbureau_ledger::block::SignedHeader;
 use zkbureau_ledger::genesis::{Consortium, Genesis, GenesisError};
 use zkbureau_ledger::ids::{ChainId, Height};
-use zkbureau_ledger::light::{LightClient, LightError, TrustedHeader};
+use zkbureau_ledger::light::{LightClient, LightError, TrustedHeader, ValidatorChange};
 
 /// What a client knows of a chain: identifier, schema, commitment bases, validators.
 pub struct Chain {
@@ -24,24 +23,6 @@ pub struct Chain {
     id: ChainId,
     key: CommitmentKey,
     known: RwLock<Known>,
-}
-
-/// The last header of some validators and those that it announces.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct ValidatorChange {
-    /// The header.
-    pub signed: SignedHeader,
-    /// Who signs from the next height on.
-    pub next: ValidatorSet,
-}
-
-/// Changes of validators, oldest first, as nodes serve them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct ValidatorChanges(pub Vec<ValidatorChange>);
-
-impl Document for ValidatorChanges {
-    const NAME: &'static str = "zkbureau/validator-changes/v1";
-    const MAX_BYTES: usize = 1 << 20;
 }
 
 /// What a client has learnt of a chain since genesis, for its next session.
@@ -56,8 +37,6 @@ pub struct Learnt {
 /// What has been proven since genesis. It only grows, and never depends on whom it came from.
 struct Known {
     light: LightClient,
-    /// The height from which on the newest validators sign.
-    reached: Height,
     changes: Vec<ValidatorChange>,
     /// The newest header that was verified.
     newest: Option<TrustedHeader>,
@@ -79,7 +58,6 @@ impl Chain {
     pub fn from_genesis(genesis: Genesis) -> Result<Self, GenesisError> {
         let known = Known {
             light: LightClient::from_genesis(&genesis)?,
-            reached: Height(1),
             changes: Vec::new(),
             newest: None,
             consortium: (Height::GENESIS, genesis.consortium()),
@@ -141,7 +119,7 @@ impl Chain {
     pub fn follow(&self, change: &ValidatorChange) -> Result<(), LightError> {
         let mut known = self.known_mut();
         let header = &change.signed.header;
-        if header.height < known.reached {
+        if header.height < known.light.reached() {
             known.light.verify_header(&change.signed)?;
             return Ok(());
         }
@@ -150,7 +128,6 @@ impl Chain {
             return Err(LightError::NextValidators);
         }
         known.light.advance(&change.signed, &change.next)?;
-        known.reached = header.height.next();
         known.changes.push(change.clone());
         Ok(())
     }
@@ -158,7 +135,7 @@ impl Chain {
     /// The height from which on the newest known validators sign.
     #[must_use]
     pub fn reached(&self) -> Height {
-        self.known().reached
+        self.known().light.reached()
     }
 
     /// Every change of validators that was followed, oldest first. They prove themselves from the

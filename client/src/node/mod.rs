@@ -19,10 +19,9 @@ use zkbureau_ledger::block::SignedHeader;
 use zkbureau_ledger::document::audit::AuditAsk;
 use zkbureau_ledger::document::sealed::{MAX_SEALED, Sealed};
 use zkbureau_ledger::ids::{AnchorId, AuditId, Height, TxHash};
+use zkbureau_ledger::light::ValidatorChanges;
 use zkbureau_ledger::state::{Party, RegistryKey, RegistryProof, Roots};
 use zkbureau_ledger::transaction::Transaction;
-
-use crate::chain::ValidatorChanges;
 
 use error::clean;
 

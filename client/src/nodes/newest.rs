@@ -4,11 +4,11 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use zkbureau_ledger::block::{CertificateError, SignedHeader};
-use zkbureau_ledger::light::{LightError, TrustedHeader};
+use zkbureau_ledger::light::{LightError, TrustedHeader, ValidatorChanges};
 
 use super::proofs::proof;
 use super::{Fork, NodeFailure, Nodes, NodesError};
-use crate::chain::{Chain, ValidatorChanges};
+use crate::chain::Chain;
 use crate::node::{Node, NodeError, READ};
 use crate::time;
 

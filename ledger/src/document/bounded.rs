@@ -6,7 +6,7 @@ use std::io::{Error, ErrorKind, Read};
 use borsh::BorshDeserialize;
 
 /// Reads a borsh list of at most `MAX` items.
-pub(super) fn bounded<R: Read, T: BorshDeserialize, const MAX: usize>(
+pub(crate) fn bounded<R: Read, T: BorshDeserialize, const MAX: usize>(
     reader: &mut R,
 ) -> std::io::Result<Vec<T>> {
     let count = u32::deserialize_reader(reader)? as usize;

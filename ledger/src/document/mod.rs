@@ -19,7 +19,7 @@ pub mod answer;
 pub mod armour;
 pub mod ask;
 pub mod audit;
-mod bounded;
+pub(crate) mod bounded;
 pub mod consent;
 pub mod enrolment;
 pub mod evidence;

@@ -12,6 +12,7 @@ use zkbureau_circuits::encoding::Document;
 
 use super::{Era, LightClient, LightError, TrustedHeader};
 use crate::block::{CertificateError, SignedHeader, ValidatorSet};
+use crate::document::bounded::bounded;
 use crate::genesis::{Genesis, GenesisError};
 use crate::ids::{ChainId, Height};
 
@@ -28,6 +29,21 @@ pub struct ValidatorChange {
 impl Document for ValidatorChange {
     const NAME: &'static str = "zkbureau/validator-change/v1";
     const MAX_BYTES: usize = SignedHeader::MAX_BYTES + ValidatorSet::MAX_BYTES;
+}
+
+/// Most changes in one [`ValidatorChanges`].
+pub const MAX_CHANGES_LISTED: usize = 32;
+
+/// Changes of validators from some height on, oldest first, as nodes serve them. A list that is full
+/// may go on: whoever follows asks again from where it ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ValidatorChanges(
+    #[borsh(deserialize_with = "bounded::<_, _, MAX_CHANGES_LISTED>")] pub Vec<ValidatorChange>,
+);
+
+impl Document for ValidatorChanges {
+    const NAME: &'static str = "zkbureau/validator-changes/v1";
+    const MAX_BYTES: usize = 8 + MAX_CHANGES_LISTED * ValidatorChange::MAX_BYTES;
 }
 
 /// Where a client stands, to go on from there another time. Whoever reads it back trusts it like a

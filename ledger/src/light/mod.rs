@@ -16,7 +16,7 @@ use zkbureau_circuits::encoding::{Digest32, Document};
 use zkbureau_circuits::error::DecodeError;
 use zkbureau_circuits::schema::Schema;
 
-pub use follow::{Checkpoint, FollowError, ValidatorChange};
+pub use follow::{Checkpoint, FollowError, MAX_CHANGES_LISTED, ValidatorChange, ValidatorChanges};
 
 use crate::block::{CertificateError, Header, SignedHeader, ValidatorSet};
 use crate::genesis::{Consortium, Genesis, GenesisError};
