@@ -9,9 +9,16 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use support::cluster::{Address, Cluster, init};
+use support::http;
 use support::{assert_success, binary, error_line, people};
+use zkbureau_circuits::encoding::Document;
+use zkbureau_ledger::block::SignedHeader;
+
+/// What takes a while on a busy machine.
+const LONG: Duration = Duration::from_secs(120);
 
 /// Agencies that are not combined yet.
 fn agencies(dir: &Path, count: usize) {
@@ -148,4 +155,77 @@ fn a_configuration_that_is_wrong_is_told_in_one_line() {
     fs::write(&file, good).unwrap();
     let line = error_line(&cluster.run(0, &["status"]), 2);
     assert!(line.contains("no node is running"), "{line}");
+}
+
+/// Every node has these records of every agency.
+fn everybody_has(cluster: &Cluster, records: &[u64]) -> bool {
+    (0..cluster.members.len()).all(|node| {
+        let status = cluster.status(node);
+        records
+            .iter()
+            .enumerate()
+            .all(|(agency, records)| status["agencies"][agency]["records"] == *records)
+    })
+}
+
+#[test]
+fn four_agencies_agree_and_one_that_was_killed_catches_up() {
+    let mut cluster = Cluster::new(4);
+    cluster.start_all();
+    let mut expected = Vec::new();
+    for node in 0..4 {
+        let (text, people) = people::file(30, node as u64);
+        let file = cluster.write(&format!("{node}.csv"), &text);
+        let dry = cluster.json(
+            node,
+            &[
+                "import",
+                file.to_str().unwrap(),
+                "--map",
+                cluster.file("map.toml").to_str().unwrap(),
+                "--period",
+                "2024-03",
+                "--dry-run",
+                "--json",
+            ],
+        );
+        assert_eq!(dry["report"]["records"], people.records, "{dry}");
+        assert!(dry["published"].is_null(), "{dry}");
+        let result = cluster.import(node, &file, "2024-03");
+        assert_eq!(result["published"]["records"], people.records);
+        assert_eq!(result["agency"], node + 1);
+        expected.push(people.records);
+    }
+    cluster.wait("everybody has everything", LONG, |c| {
+        everybody_has(c, &expected)
+    });
+
+    // Three go on; the fourth catches up.
+    cluster.kill(3);
+    let (text, people) = people::file(20, 9);
+    let file = cluster.write("more.csv", &text);
+    let result = cluster.import(0, &file, "2024-04");
+    expected[0] += result["published"]["records"].as_u64().unwrap();
+    assert!(people.records > 0);
+    cluster.start(3);
+    cluster.wait("everybody has everything", LONG, |c| {
+        everybody_has(c, &expected)
+    });
+    cluster.wait("all are ready", LONG, |c| {
+        (0..4).all(|node| http::get(&c.url(node), "/readyz").status == 200)
+    });
+    let last = (0..4).map(|node| cluster.height(node)).min().unwrap();
+    for height in 1..=last {
+        let path = format!("/v1/headers/{height}");
+        let header = |node| SignedHeader::from_bytes(&http::get(&cluster.url(node), &path).body);
+        let first = header(0).unwrap().header;
+        for node in 1..4 {
+            assert_eq!(header(node).unwrap().header, first, "node {node}");
+        }
+    }
+    for node in 0..4 {
+        let checked = cluster.json(node, &["vault", "verify", "--json"]);
+        assert_eq!(checked["vaults"][0]["entries"], expected[node]);
+    }
+    cluster.stop_all();
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
+use zkbureau_agency_node::http;
 use zkbureau_agency_node::node::Node;
 
 use self::producer::Pace;
@@ -69,7 +70,13 @@ pub fn run(settings: &Settings<'_>) -> Result<()> {
     .context("starting the block producer")?;
 
     node.wait_for_first_block();
-    let outcome = reconcile(&node).and_then(|()| serve(&runtime, listener, &node, data, &stop));
+    let outcome = reconcile(&node).and_then(|()| {
+        let address = listener.local_addr()?;
+        // Plain HTTP, every client is this machine's own.
+        let http = http::Server::new(listener, node.clone(), http::Settings::default())
+            .map_err(|e| anyhow!("{e}"))?;
+        serve(&runtime, address, http, &node, data, &stop)
+    });
     node.stop();
     let produced = blocks
         .join()

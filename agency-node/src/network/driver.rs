@@ -246,6 +246,7 @@ impl Driver {
             running: is_running,
             waiting: Mutex::default(),
             next_waiting: AtomicU64::new(0),
+            heights: Mutex::default(),
         });
         let now = Instant::now();
         let mut driver = Self {

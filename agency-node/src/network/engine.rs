@@ -13,7 +13,7 @@ use arc_malachitebft_app_channel::app::engine::network::{
 };
 use arc_malachitebft_app_channel::app::types::PeerId as EnginePeer;
 use arc_malachitebft_app_channel::app::types::codec::{Codec, ConsensusCodec, SyncCodec};
-use arc_malachitebft_app_channel::app::types::core::Context;
+use arc_malachitebft_app_channel::app::types::core::{Context, Height as _};
 use arc_malachitebft_app_channel::app::types::streaming::StreamMessage;
 use arc_malachitebft_sync::{
     self as sync, InboundRequestId, OutboundFailureReason, OutboundRequestId,
@@ -115,6 +115,7 @@ impl Network {
             told,
             commands: self.commands.clone(),
             counters: self.handle.counters(),
+            handle: self.handle.clone(),
         };
         tokio::spawn({
             let network = network.clone();
@@ -185,6 +186,7 @@ struct Pump<Ctx: Context, C> {
     told: Arc<Mutex<Told<Ctx>>>,
     commands: mpsc::Sender<Command>,
     counters: Arc<Counters>,
+    handle: NetworkHandle,
 }
 
 impl<Ctx, C> Pump<Ctx, C>
@@ -258,6 +260,9 @@ where
                 let status: sync::Status<Ctx> = self.decode(&from, "status", bytes)?;
                 let peer = engine_peer(&from)?;
                 if status.peer_id == peer {
+                    self.handle
+                        .shared
+                        .saw_height(from, status.tip_height.as_u64());
                     let status = Status::new(status.tip_height, status.history_min_height);
                     self.tell(NetworkEvent::Status(peer, status));
                 } else {

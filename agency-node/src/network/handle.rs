@@ -110,6 +110,8 @@ pub struct PeerStatus {
     pub queued_bytes: usize,
     /// Frames to it that were dropped because it reads too slowly.
     pub dropped_frames: u64,
+    /// The height that it last said it has.
+    pub height: Option<u64>,
 }
 
 /// The network as everybody else sees it. Cloneable, cheap.

@@ -58,6 +58,8 @@ pub(super) struct Shared {
     pub running: watch::Receiver<bool>,
     pub waiting: Mutex<BTreeMap<u64, Waiting>>,
     pub next_waiting: AtomicU64,
+    /// What members last said of their heights.
+    pub heights: Mutex<BTreeMap<PeerId, u64>>,
 }
 
 /// Takes a request off the list of those under way.
@@ -120,6 +122,11 @@ impl Shared {
         let view = self.view();
         let registry = self.registry.borrow().clone();
         let me = self.key.peer_id();
+        let heights = self
+            .heights
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         registry
             .peers()
             .into_iter()
@@ -140,9 +147,20 @@ impl Shared {
                     through,
                     queued_bytes,
                     dropped_frames,
+                    height: heights.get(&peer).copied(),
                 }
             })
             .collect()
+    }
+
+    /// Notes a connected member's height, and forgets those of members that have gone.
+    pub fn saw_height(&self, peer: PeerId, height: u64) {
+        let members = self.registry.borrow().peers();
+        let mut heights = self.heights.lock().unwrap_or_else(PoisonError::into_inner);
+        heights.retain(|peer, _| members.contains_key(peer));
+        if members.contains_key(&peer) {
+            heights.insert(peer, height);
+        }
     }
 
     /// Waits until the network has stopped.

@@ -1,7 +1,9 @@
 //! The running node: the ledger, the agencies' vaults and the queue between them.
 //!
 //! - [`mempool`]: what waits for a block; [`checks`]: batches checked together;
-//! - [`submission`]: an agency's own batches on their way into a block.
+//! - [`submission`]: an agency's own batches on their way into a block;
+//! - [`ask`]: asks to agencies, here or at another node; [`services`]: what other nodes want of this one;
+//! - [`readiness`]: whether it is fit for use.
 //!
 //! Two drivers make blocks: the development network's producer, and the consensus of several nodes. Both
 //! take [`Node::pool`]'s candidates and end with [`Node::committed`].
@@ -12,13 +14,16 @@
 //!   catches up by itself.
 //! - Nothing here holds two locks at once.
 
+pub mod ask;
 pub mod checks;
 pub mod mempool;
+pub mod readiness;
+pub mod services;
 pub mod submission;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -35,8 +40,12 @@ use self::checks::Checks;
 use self::mempool::{Arrival, Full, Lane, Mempool, Refusal};
 use self::submission::is_lasting;
 use crate::agency::Agency;
+use crate::network::NetworkHandle;
 
+pub use self::ask::AskError;
 pub use self::mempool::Limits;
+pub use self::readiness::NotReady;
+pub use self::services::Gateway;
 pub use self::submission::Submission;
 
 /// A transaction that waits for something else is given up after this time.
@@ -68,6 +77,10 @@ pub struct Node {
     /// Digest of the consortium's rules after the last block.
     rules: watch::Sender<Digest32>,
     stopping: AtomicBool,
+    /// Whether a snapshot is being fetched.
+    fetching: AtomicBool,
+    /// The other nodes; none in a sandbox, and before it is started.
+    network: RwLock<Option<NetworkHandle>>,
     /// Held during an import: one at a time, because each of them uses every core.
     pub importing: Mutex<()>,
 }
@@ -149,6 +162,8 @@ impl Node {
             refused: broadcast::Sender::new(REFUSALS),
             rules,
             stopping: AtomicBool::new(false),
+            fetching: AtomicBool::new(false),
+            network: RwLock::new(None),
             importing: Mutex::new(()),
         }
     }
@@ -158,6 +173,28 @@ impl Node {
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.pool = Mutex::new(Mempool::new(limits));
         self
+    }
+
+    /// The other nodes, if this one is connected to any.
+    pub fn network(&self) -> Option<NetworkHandle> {
+        self.network
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Connects the node, or takes the connection away.
+    pub fn set_network(&self, network: Option<NetworkHandle>) {
+        *self.network.write().unwrap_or_else(PoisonError::into_inner) = network;
+    }
+
+    /// Says that a snapshot is being fetched, or is no longer.
+    pub fn set_fetching(&self, fetching: bool) {
+        self.fetching.store(fetching, Ordering::SeqCst);
+    }
+
+    fn is_fetching(&self) -> bool {
+        self.fetching.load(Ordering::SeqCst)
     }
 
     /// The queue.
@@ -238,17 +275,46 @@ impl Node {
             Err(LedgerError::Transaction(e)) => return Err(QueueError::Refused(e)),
             Err(e) => return Err(QueueError::Ledger(e)),
         }
+        if self.insert(checked.clone(), bytes, true)? {
+            self.pool().sent(&hash);
+            self.pass_on(checked.transaction().to_bytes().into());
+        }
+        Ok(queued(checked_in))
+    }
+
+    /// Queues a checked transaction. Says whether it is new.
+    fn insert(&self, checked: Arc<Checked>, bytes: usize, own: bool) -> Result<bool, QueueError> {
         let arrival = Arrival {
-            hash,
+            hash: checked.hash(),
             bytes,
-            lane,
-            own: true,
+            lane: Lane::of(checked.transaction()),
+            own,
         };
-        self.pool()
+        let new = self
+            .pool()
             .insert(arrival, checked)
             .map_err(QueueError::Full)?;
         self.changed.notify_all();
-        Ok(queued(checked_in))
+        Ok(new)
+    }
+
+    /// Checks and queues a small transaction that another node has passed on.
+    fn queue_foreign(&self, transaction: Transaction) -> Result<(), QueueError> {
+        if self.is_stopping() {
+            return Err(QueueError::Stopping);
+        }
+        let bytes = transaction.to_bytes().len();
+        let lane = Lane::of(&transaction);
+        self.pool().room(bytes, lane).map_err(QueueError::Full)?;
+        let checked =
+            checks::check_alone(&self.ledger, transaction).map_err(QueueError::Refused)?;
+        match self.ledger.check_stateful(&checked, now()) {
+            Ok(()) => {}
+            Err(LedgerError::Transaction(e)) if e.is_temporary() => {}
+            Err(LedgerError::Transaction(e)) => return Err(QueueError::Refused(e)),
+            Err(e) => return Err(QueueError::Ledger(e)),
+        }
+        self.insert(checked, bytes, false).map(|_| ())
     }
 
     /// A transaction that was checked and waits, so that a block with it needs no second check.

@@ -5,12 +5,12 @@ mod consortium;
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -99,12 +99,12 @@ pub async fn stopped(mut stop: watch::Receiver<bool>) {
 /// Serves both sockets until the node stops, and says when they are open.
 pub fn serve(
     runtime: &Runtime,
-    listener: TcpListener,
+    address: SocketAddr,
+    http: http::Server,
     node: &Arc<Node>,
     data: &DataDir,
     stop: &watch::Sender<bool>,
 ) -> Result<()> {
-    let address = listener.local_addr()?;
     let admin = admin::Socket::bind(data, runtime.handle())?;
     let tip = node.ledger.tip();
     println!(
@@ -120,8 +120,7 @@ pub fn serve(
     runtime.block_on(async {
         let admin = admin.serve(node.clone(), data.clone(), stopped(stop.subscribe()));
         let admin = tokio::spawn(admin);
-        let http = http::serve(listener, node.clone(), stopped(stop.subscribe()));
-        let http = tokio::spawn(http);
+        let http = tokio::spawn(http.run(stopped(stop.subscribe())));
         stopped(stop.subscribe()).await;
         let ended = tokio::time::timeout(GRACE, async {
             http.await??;

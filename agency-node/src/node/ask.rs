@@ -1,0 +1,239 @@
+//! Asks to agencies, wherever they run: the own agency answers here, any other over the network. Both ways
+//! end in the same answer or the same [`AskError`], so a wallet need not know which node runs which agency.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand_core::OsRng;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use zkbureau_circuits::ids::AgencyId;
+use zkbureau_ledger::RocksStore;
+
+use super::Node;
+use crate::agency::{Agency, AnswerError};
+use crate::network::{AskKind, NetworkHandle};
+
+/// An answer that another agency's node has not given after this time is given up.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// Longest text of an error from another node.
+const MAX_DETAIL: usize = 512;
+
+/// An ask without an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum AskError {
+    /// The ask cannot be read.
+    #[error("{field}: {detail}")]
+    Malformed {
+        /// The field at fault.
+        field: String,
+        /// Its limit, if it has one.
+        limit: Option<u64>,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The agency refused. It does not say why on purpose.
+    #[error("the agency refused to answer")]
+    Refused,
+    /// The agency cannot answer at the moment.
+    #[error("{0} cannot answer at the moment")]
+    Unavailable(AgencyId),
+    /// There is no such agency.
+    #[error("there is no {0}")]
+    Unknown(AgencyId),
+    /// The agency's node did not answer.
+    #[error("waited for {agency}: {detail}")]
+    NoAnswer {
+        /// The agency that was waited for.
+        agency: AgencyId,
+        /// How it was tried.
+        detail: String,
+    },
+}
+
+/// The body of an error between nodes.
+#[derive(Serialize, Deserialize)]
+struct Malformed {
+    field: String,
+    limit: Option<u64>,
+    detail: String,
+}
+
+/// Status codes between nodes: those that HTTP would give.
+mod status {
+    pub const OK: u16 = 200;
+    pub const MALFORMED: u16 = 400;
+    pub const REFUSED: u16 = 403;
+    pub const UNKNOWN: u16 = 404;
+    pub const UNAVAILABLE: u16 = 503;
+}
+
+impl Node {
+    /// Asks an agency. The bytes are sealed or signed; the answer is sealed to the asker.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn ask(
+        &self,
+        agency: AgencyId,
+        kind: AskKind,
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, AskError> {
+        if let Some(agency) = self.agencies.get(&agency) {
+            return answer(agency.clone(), kind, body).await;
+        }
+        let (true, Some(network)) = (
+            self.ledger.consortium().agency(agency).is_some(),
+            self.network(),
+        ) else {
+            return Err(AskError::Unknown(agency));
+        };
+        ask_remote(&network, agency, kind, body).await
+    }
+
+    /// Whether an agency can be asked from here.
+    #[must_use]
+    pub fn knows_agency(&self, agency: AgencyId) -> bool {
+        self.agencies.contains_key(&agency)
+            || (self.network().is_some() && self.ledger.consortium().agency(agency).is_some())
+    }
+}
+
+/// Lets an agency of this process answer.
+async fn answer(
+    agency: Arc<Agency<RocksStore>>,
+    kind: AskKind,
+    body: Vec<u8>,
+) -> Result<Vec<u8>, AskError> {
+    let id = agency.id();
+    let work = move || match kind {
+        AskKind::Ask => agency.answer(&body, &mut OsRng),
+        AskKind::Audit => agency.answer_audit(&body, &mut OsRng),
+        AskKind::Snapshot => Err(AnswerError::Unavailable),
+    };
+    let answered = tokio::task::spawn_blocking(work).await;
+    match answered.unwrap_or(Err(AnswerError::Unavailable)) {
+        Ok(answer) => Ok(answer),
+        Err(AnswerError::Malformed {
+            field,
+            limit,
+            detail,
+        }) => Err(AskError::Malformed {
+            field: field.to_owned(),
+            limit,
+            detail,
+        }),
+        Err(AnswerError::Refused(_)) => Err(AskError::Refused),
+        Err(AnswerError::Unavailable) => Err(AskError::Unavailable(id)),
+    }
+}
+
+async fn ask_remote(
+    network: &NetworkHandle,
+    agency: AgencyId,
+    kind: AskKind,
+    body: Vec<u8>,
+) -> Result<Vec<u8>, AskError> {
+    let reply = network
+        .request(agency, kind, body, DEADLINE)
+        .await
+        .map_err(|error| AskError::NoAnswer {
+            agency,
+            detail: error.to_string(),
+        })?;
+    decode(agency, reply)
+}
+
+/// A reply to another node: status, then body.
+pub(super) fn encode(outcome: Result<Vec<u8>, AskError>) -> Vec<u8> {
+    let (status, body) = match outcome {
+        Ok(body) => (status::OK, body),
+        Err(AskError::Malformed {
+            field,
+            limit,
+            detail,
+        }) => {
+            let body = Malformed {
+                field,
+                limit,
+                detail,
+            };
+            let body = serde_json::to_vec(&body).expect("plain data");
+            (status::MALFORMED, body)
+        }
+        Err(AskError::Refused) => (status::REFUSED, Vec::new()),
+        Err(AskError::Unknown(_)) => (status::UNKNOWN, Vec::new()),
+        Err(AskError::Unavailable(_) | AskError::NoAnswer { .. }) => {
+            (status::UNAVAILABLE, Vec::new())
+        }
+    };
+    let mut out = status.to_le_bytes().to_vec();
+    out.extend_from_slice(&body);
+    out
+}
+
+/// Reads another node's reply. What it cannot mean is no answer.
+pub(super) fn decode(agency: AgencyId, mut reply: Vec<u8>) -> Result<Vec<u8>, AskError> {
+    let nonsense = || AskError::NoAnswer {
+        agency,
+        detail: "its node gave no answer that can be read".to_owned(),
+    };
+    let status = reply.first_chunk::<2>().map(|b| u16::from_le_bytes(*b));
+    match status.ok_or_else(nonsense)? {
+        status::OK => {
+            reply.drain(..2);
+            Ok(reply)
+        }
+        status::MALFORMED => {
+            let body: Malformed = serde_json::from_slice(&reply[2..]).map_err(|_| nonsense())?;
+            let short = |text: String| text.chars().take(MAX_DETAIL).collect();
+            Err(AskError::Malformed {
+                field: short(body.field),
+                limit: body.limit,
+                detail: short(body.detail),
+            })
+        }
+        status::REFUSED => Err(AskError::Refused),
+        status::UNKNOWN => Err(AskError::Unknown(agency)),
+        status::UNAVAILABLE => Err(AskError::Unavailable(agency)),
+        _ => Err(nonsense()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AGENCY: AgencyId = AgencyId(3);
+
+    #[test]
+    fn outcomes_travel_between_nodes() {
+        for outcome in [
+            Ok(vec![1, 2, 3]),
+            Ok(Vec::new()),
+            Err(AskError::Malformed {
+                field: "body".into(),
+                limit: Some(7),
+                detail: "too long".into(),
+            }),
+            Err(AskError::Refused),
+            Err(AskError::Unknown(AGENCY)),
+            Err(AskError::Unavailable(AGENCY)),
+        ] {
+            assert_eq!(decode(AGENCY, encode(outcome.clone())), outcome);
+        }
+    }
+
+    #[test]
+    fn nonsense_from_another_node_is_no_answer() {
+        for bytes in [&[][..], &[200], &[0x90, 1, b'{'], &[1, 2, 3]] {
+            assert!(
+                matches!(
+                    decode(AGENCY, bytes.to_vec()),
+                    Err(AskError::NoAnswer { .. })
+                ),
+                "{bytes:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What other nodes want of this one: transactions to pass on, asks to its agency.
+//!
+//! # Correctness
+//! Whatever comes from a peer is bounded before work is done for it: small transactions are checked where they
+//! arrive, batches wait in a queue of bounded bytes and are checked together, asks wait for a free core in a
+//! bounded line. What does not fit is dropped: whoever handed it in sends it again.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
+use zkbureau_circuits::encoding::Document;
+use zkbureau_circuits::ids::AgencyId;
+use zkbureau_ledger::transaction::Transaction;
+
+use super::ask::{AskError, encode};
+use super::checks::TOGETHER;
+use super::mempool::Lane;
+use super::{Node, QueueError};
+use crate::network::{AskKind, PeerName, Services};
+
+/// Bytes of batches that wait to be checked.
+const MAX_QUEUED: usize = 32 << 20;
+/// Asks that wait for a core.
+const MAX_ASKS: usize = 128;
+/// Own transactions that are not final are sent again this often …
+const RESEND: Duration = Duration::from_secs(5);
+/// … and those of others once, when they have waited for so long.
+const PASS_ON: Duration = Duration::from_secs(3);
+/// Transactions sent again at once.
+const RESENT: usize = 32;
+
+/// The node as other nodes use it.
+pub struct Gateway {
+    node: Weak<Node>,
+    queue: Arc<Queue>,
+    cores: Arc<Semaphore>,
+    asks: Arc<AtomicUsize>,
+}
+
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    batches: VecDeque<(Transaction, usize)>,
+    bytes: usize,
+    closed: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gateway {
+    /// Opens the node to others. Ends when the node or the gateway is dropped.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn open(node: &Arc<Node>) -> std::io::Result<Arc<Self>> {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let queue = Arc::new(Queue::default());
+        std::thread::Builder::new().name("batches".into()).spawn({
+            let (node, queue) = (Arc::downgrade(node), queue.clone());
+            move || check_batches(&node, &queue)
+        })?;
+        Ok(Arc::new(Self {
+            node: Arc::downgrade(node),
+            queue,
+            cores: Arc::new(Semaphore::new(cores)),
+            asks: Arc::default(),
+        }))
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.queue.lock().closed = true;
+        self.queue.arrived.notify_all();
+    }
+}
+
+/// Checks batches as they come, those that wait together.
+fn check_batches(node: &Weak<Node>, queue: &Queue) {
+    loop {
+        let some: Vec<Transaction> = {
+            let mut state = queue.lock();
+            while state.batches.is_empty() && !state.closed {
+                state = queue
+                    .arrived
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.closed {
+                return;
+            }
+            let count = state.batches.len().min(TOGETHER);
+            let taken: Vec<_> = state.batches.drain(..count).collect();
+            state.bytes -= taken.iter().map(|(_, bytes)| bytes).sum::<usize>();
+            taken.into_iter().map(|(batch, _)| batch).collect()
+        };
+        let Some(node) = node.upgrade() else { return };
+        node.take_batches(some);
+    }
+}
+
+impl Services for Gateway {
+    fn transaction(&self, from: PeerName, bytes: Vec<u8>) {
+        let Some(node) = self.node.upgrade() else {
+            return;
+        };
+        let Ok(transaction) = Transaction::from_bytes(&bytes) else {
+            tracing::debug!(%from, "a transaction that cannot be read");
+            return;
+        };
+        if Lane::of(&transaction).is_bulk() {
+            let mut state = self.queue.lock();
+            if state.bytes + bytes.len() <= MAX_QUEUED {
+                state.bytes += bytes.len();
+                state.batches.push_back((transaction, bytes.len()));
+                self.queue.arrived.notify_one();
+            }
+            return;
+        }
+        match node.take(transaction) {
+            Ok(true) => node.pass_on(bytes.into()),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%from, %error, "a transaction from a peer"),
+        }
+    }
+
+    fn answer(&self, from: PeerName, kind: AskKind, body: Vec<u8>) -> BoxFuture<'static, Vec<u8>> {
+        let (node, cores, asks) = (self.node.clone(), self.cores.clone(), self.asks.clone());
+        Box::pin(async move {
+            let busy = AskError::Unavailable(AgencyId(0));
+            let waiting = Waiting::new(asks);
+            let Some((node, _place)) = node.upgrade().zip(waiting) else {
+                return encode(Err(busy));
+            };
+            let Ok(_core) = cores.acquire().await else {
+                return encode(Err(busy));
+            };
+            let outcome = match kind {
+                AskKind::Snapshot => Err(busy),
+                AskKind::Ask | AskKind::Audit => match node.agencies.keys().next() {
+                    Some(agency) => node.ask(*agency, kind, body).await,
+                    None => Err(busy),
+                },
+            };
+            tracing::debug!(%from, ?kind, answered = outcome.is_ok(), "asked by another node");
+            encode(outcome)
+        })
+    }
+}
+
+/// A place in the line of asks.
+struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    fn new(count: Arc<AtomicUsize>) -> Option<Self> {
+        if count.fetch_add(1, Ordering::AcqRel) >= MAX_ASKS {
+            count.fetch_sub(1, Ordering::AcqRel);
+            return None;
+        }
+        Some(Self(count))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Node {
+    /// Queues a small transaction of another node. Says whether it was new.
+    fn take(&self, transaction: Transaction) -> Result<bool, QueueError> {
+        let hash = transaction.hash();
+        if self.pool().contains(&hash) || self.ledger.transaction(&hash)?.is_some() {
+            return Ok(false);
+        }
+        self.queue_foreign(transaction).map(|()| true)
+    }
+
+    /// Checks batches of other nodes together and queues them; passes on those that are new.
+    fn take_batches(&self, batches: Vec<Transaction>) {
+        let wanted = |batch: &Transaction| -> bool {
+            let hash = batch.hash();
+            let bytes = batch.to_bytes().len();
+            let place = {
+                let pool = self.pool();
+                !pool.contains(&hash) && pool.room(bytes, Lane::of(batch)).is_ok()
+            };
+            // A batch whose number has passed costs no verification.
+            let Transaction::PublishBatch(publish) = batch else {
+                return false;
+            };
+            let tip = self.ledger.tip().height;
+            let passed = self
+                .ledger
+                .column(tip, publish.body.agency)
+                .is_ok_and(|column| column.batches >= publish.body.number);
+            place && !passed && !matches!(self.ledger.transaction(&hash), Ok(Some(_)))
+        };
+        let batches: Vec<Transaction> = batches.into_iter().filter(wanted).collect();
+        for result in self.ledger.check_stateless(batches) {
+            match result {
+                Ok(checked) => {
+                    let bytes = checked.transaction().to_bytes();
+                    if let Ok(true) = self.insert(checked, bytes.len(), false) {
+                        self.pass_on(bytes.into());
+                    }
+                }
+                Err(error) => tracing::info!(%error, "a batch from a peer"),
+            }
+        }
+    }
+
+    /// Sends a transaction to the other nodes, those that have it left out.
+    pub(super) fn pass_on(&self, bytes: Arc<[u8]>) {
+        if let Some(network) = self.network() {
+            network.broadcast_transaction(bytes);
+        }
+    }
+
+    /// Sends what waits and may not have reached everybody. Call it every second or so.
+    pub fn send_again(&self) {
+        if self.network().is_none() {
+            return;
+        }
+        let late = self.pool().unsent(RESEND, PASS_ON, RESENT);
+        for checked in late {
+            self.pass_on(checked.transaction().to_bytes().into());
+        }
+    }
+}
