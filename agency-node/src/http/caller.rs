@@ -221,7 +221,8 @@ impl Known {
         let settings = &api.settings;
         if settings.operator_keys.contains(key) {
             Self::Operator
-        } else if settings.client_keys.contains(key) || on_ledger(&api.node.ledger.consortium(), key)
+        } else if settings.client_keys.contains(key)
+            || on_ledger(&api.node.ledger.consortium(), key)
         {
             Self::Client
         } else {

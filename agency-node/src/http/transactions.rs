@@ -12,9 +12,9 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 use zkbureau_circuits::encoding::Document;
-use zkbureau_ledger::{GovernanceError, TxError};
 use zkbureau_ledger::ids::TxHash;
 use zkbureau_ledger::transaction::{Kind, Transaction};
+use zkbureau_ledger::{GovernanceError, TxError};
 
 use super::caller::Caller;
 use super::ledger::{Part, digest, ledger_problem};

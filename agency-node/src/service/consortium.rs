@@ -15,12 +15,11 @@ use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use zkbureau_agency_node::config::Config;
-use zkbureau_agency_node::consensus::{self, Codec, Engine, EngineNetwork, Identity, Timing};
+use zkbureau_agency_node::consensus::{self, Identity, Running, Timing};
 use zkbureau_agency_node::http;
-use zkbureau_agency_node::network::{Limits, Network, NetworkConfig, NetworkKey, Registry};
+use zkbureau_agency_node::network::{Limits, NetworkConfig, NetworkKey};
 use zkbureau_agency_node::node::{Gateway, Node};
 use zkbureau_agency_node::vault::AgencyKeys;
-use zkbureau_circuits::encoding::Digest32;
 use zkbureau_ledger::keys::SecretKey;
 
 use super::{GRACE, open, reconcile, serve, start_runtime, stopped};
@@ -119,12 +118,6 @@ enum End {
     NewKeys,
 }
 
-/// Network and consensus as they run.
-struct Running {
-    network: Network,
-    engine: Engine,
-}
-
 impl Consortium {
     /// Runs until the node stops. If network or consensus end by themselves, the node stops, too.
     async fn run(self, stop: watch::Sender<bool>) -> Result<()> {
@@ -140,9 +133,8 @@ impl Consortium {
             let keys = self.agency_keys()?;
             let running = self.start(&keys).await?;
             let ended = self.watch(&running, stop.subscribe()).await;
-            running.engine.stop().await;
             self.node.set_network(None);
-            running.network.stop().await;
+            running.stop().await;
             match ended? {
                 End::Stop => return Ok(()),
                 End::NewKeys => tracing::info!("network and consensus start again with new keys"),
@@ -155,12 +147,7 @@ impl Consortium {
         Ok(agency.context("no vault")?.keys())
     }
 
-    fn registry(&self) -> Registry {
-        Registry::from(&*self.node.ledger.consortium())
-    }
-
     async fn start(&self, keys: &AgencyKeys) -> Result<Running> {
-        let gateway = Gateway::open(&self.node).context("starting a thread")?;
         let network = NetworkConfig {
             chain: *self.node.ledger.chain_id(),
             key: NetworkKey::from_seed(&keys.network().to_seed()),
@@ -168,14 +155,6 @@ impl Consortium {
             peers: self.config.p2p.peers.clone(),
             limits: Limits::default(),
         };
-        let mut network = Network::start(network, self.registry(), gateway)
-            .await
-            .context("p2p.listen")?;
-        self.node.set_network(Some(network.handle()));
-        let actor = network
-            .attach(Codec)
-            .await
-            .context("starting the network")?;
         let identity = Identity {
             agency: self.config.agency,
             validator: Some(Arc::new(SecretKey::from_seed(&keys.validator().to_seed()))),
@@ -184,27 +163,16 @@ impl Consortium {
             heartbeat: self.config.heartbeat,
             ..Timing::default()
         };
-        let engine = consensus::start_on(
-            self.node.clone(),
-            identity,
-            EngineNetwork::new(actor),
-            timing,
-            &self.home,
-        )
-        .await;
-        match engine {
-            Ok(engine) => Ok(Running { network, engine }),
-            Err(error) => {
-                self.node.set_network(None);
-                network.stop().await;
-                Err(error.into())
-            }
-        }
+        let gateway = Gateway::open(&self.node).context("starting a thread")?;
+        let node = self.node.clone();
+        let running =
+            consensus::start(node, identity, network, gateway, timing, &self.home).await?;
+        self.node.set_network(Some(running.network.clone()));
+        Ok(running)
     }
 
     /// Looks after the network until something ends it.
     async fn watch(&self, running: &Running, stop: watch::Receiver<bool>) -> Result<End> {
-        let handle = running.network.handle();
         let mut rules = self.node.watch_rules();
         let mut round = tokio::time::interval(LOOK_ROUND);
         round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -213,11 +181,10 @@ impl Consortium {
         loop {
             tokio::select! {
                 () = &mut stop => return Ok(End::Stop),
-                error = running.engine.ended() => return Err(anyhow!("{error}")),
-                () = handle.stopped() => return Err(anyhow!("the network has stopped")),
+                error = running.ended() => return Err(anyhow!("{error}")),
                 changed = rules.changed() => {
                     changed.context("the node has gone")?;
-                    self.rules_changed(*rules.borrow_and_update(), running);
+                    rules.mark_unchanged();
                     if self.follow_keys()? {
                         return Ok(End::NewKeys);
                     }
@@ -228,11 +195,6 @@ impl Consortium {
                 }
             }
         }
-    }
-
-    fn rules_changed(&self, rules: Digest32, running: &Running) {
-        tracing::info!(rules = %hex::encode(&rules[..8]), "the network follows the ledger");
-        running.network.handle().set_registry(self.registry());
     }
 
     /// Uses new keys if the ledger names them. Says whether it did.

@@ -2,8 +2,8 @@
 //! Node `i` runs agency `i + 1`.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -206,7 +206,7 @@ impl Cluster {
         let start = Instant::now();
         let member = &mut self.members[node];
         let child = member.child.as_mut().expect("a running node");
-        while std::net::TcpStream::connect(member.address.http).is_err() {
+        while !answers(member.address.http) {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("node {node} ended: {status}\n{}", self.log(node));
             }
@@ -327,6 +327,22 @@ impl Cluster {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// Whether an API says that its process lives.
+fn answers(address: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(READY))?;
+        write!(
+            stream,
+            "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head)?;
+        Ok(&head == b"HTTP/1.1 200")
+    };
+    ask().unwrap_or(false)
 }
 
 impl Drop for Cluster {

@@ -5,8 +5,8 @@
     reason = "a test that cannot go on should say where"
 )]
 
-pub mod cluster;
 pub mod clients;
+pub mod cluster;
 pub mod http;
 pub mod people;
 pub mod proxy;
