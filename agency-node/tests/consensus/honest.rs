@@ -42,3 +42,136 @@ async fn four_nodes_decide_the_same_blocks_and_rest_when_idle() {
     cluster.level().await;
     cluster.agree();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_stops_the_others_go_on_and_it_catches_up() {
+    let mut cluster = Cluster::start(4).await;
+    let hash = cluster.submit_new().await;
+    cluster.finality(hash).await;
+    cluster.stop_node(2).await;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..8 {
+        let start = Instant::now();
+        let hash = cluster.submit_new().await;
+        cluster.finality(hash).await;
+        slowest = slowest.max(start.elapsed());
+    }
+    println!("with a dead proposer a block took up to {slowest:?}");
+    let missed = cluster.height(1).0;
+    cluster.start_node(2).await;
+    let start = Instant::now();
+    cluster
+        .until("the one that was away has caught up", |c| {
+            c.height(2).0 >= missed
+        })
+        .await;
+    println!("caught up in {:?}", start.elapsed());
+    assert!(
+        cluster
+            .meters(2)
+            .synced_blocks
+            .load(std::sync::atomic::Ordering::Relaxed)
+            >= 8
+    );
+    let hash = cluster.submit_new().await;
+    cluster.finality(hash).await;
+    cluster.level().await;
+    cluster.agree();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_of_four_make_no_block_until_one_is_back() {
+    let mut cluster = Cluster::start(4).await;
+    let hash = cluster.submit_new().await;
+    cluster.finality(hash).await;
+    cluster.level().await;
+    cluster.stop_node(1).await;
+    cluster.stop_node(3).await;
+    let height = cluster.height(2);
+    let hash = cluster.submit_new().await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!((cluster.height(2), cluster.height(4)), (height, height));
+    cluster.start_node(3).await;
+    let start = Instant::now();
+    cluster.finality(hash).await;
+    println!("final {:?} after the third came back", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(30));
+    cluster.start_node(1).await;
+    let hash = cluster.submit_new().await;
+    cluster.finality(hash).await;
+    cluster.level().await;
+    cluster.agree();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_stop_in_the_middle_of_work_and_go_on() {
+    let mut cluster = Cluster::start(4).await;
+    for _ in 0..3 {
+        for _ in 0..5 {
+            cluster.submit_new().await;
+        }
+        // Somewhere within a height.
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        cluster.stop_all().await;
+        for id in 1..=4 {
+            cluster.start_node(id).await;
+        }
+    }
+    let hash = cluster.submit_new().await;
+    cluster.finality(hash).await;
+    cluster.level().await;
+    cluster.agree();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_cut_off_catches_up() {
+    let cluster = Cluster::start(4).await;
+    let hash = cluster.submit_new().await;
+    cluster.finality(hash).await;
+    cluster.level().await;
+    cluster.hub.cut(3);
+    for _ in 0..6 {
+        let hash = cluster.submit(&anchor(), &[1, 2, 4]).await;
+        cluster
+            .until("the three go on", |c| {
+                c.node(1).ledger.transaction(&hash).unwrap().is_some()
+            })
+            .await;
+    }
+    let height = cluster.height(1).0;
+    assert!(cluster.height(3).0 < height);
+    cluster.hub.heal(3);
+    let start = Instant::now();
+    let hash = cluster.submit_new().await;
+    cluster.finality(hash).await;
+    println!("healed and level in {:?}", start.elapsed());
+    cluster.level().await;
+    cluster.agree();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agency_without_a_seat_follows_from_the_first_block() {
+    let mut cluster = Cluster::new(5, 4);
+    for id in 1..=4 {
+        cluster.start_node(id).await;
+    }
+    for _ in 0..20 {
+        let hash = cluster.submit_new().await;
+        cluster.finality(hash).await;
+    }
+    cluster.start_node(5).await;
+    let start = Instant::now();
+    let height = cluster.height(1).0;
+    cluster
+        .until("the fifth has all blocks", |c| c.height(5).0 >= height)
+        .await;
+    println!("{height} blocks followed in {:?}", start.elapsed());
+    // It neither votes nor proposes, and gets every further block.
+    for _ in 0..3 {
+        let hash = cluster.submit_new().await;
+        cluster.finality(hash).await;
+    }
+    cluster.level().await;
+    cluster.agree();
+    assert_eq!(cluster.meters(5).propose.count(), 0);
+}
