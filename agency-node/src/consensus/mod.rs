@@ -6,7 +6,7 @@
 //! - [`codec`]: canonical encodings of all messages;
 //! - [`limits`]: every size, in one place;
 //! - [`payloads`]: proposed blocks on disk; [`assembly`]: in parts;
-//! - [`app`]: makes, checks and commits blocks;
+//! - [`app`]: makes, checks and commits blocks; [`pace`]: how fast and how large;
 //! - [`engine`]: starts and stops it, [`running`] with its network; [`meters`]: what it does and how long it takes.
 
 mod app;
@@ -17,6 +17,7 @@ mod engine;
 mod error;
 pub mod limits;
 pub mod meters;
+mod pace;
 pub mod payloads;
 mod running;
 pub mod signing;

@@ -91,7 +91,7 @@ impl App {
         self.proposals.clear();
         self.executed.clear();
         self.invalid.clear();
-        self.round_started = None;
+        self.pace.decided();
     }
 
     /// Names whoever signed twice, and puts what the ledger knows as evidence into the queue.

@@ -19,6 +19,7 @@ use arc_malachitebft_app_channel::app::engine::host::Next;
 use arc_malachitebft_app_channel::app::engine::util::events::Event;
 use arc_malachitebft_app_channel::app::types::core::{Validator as _, ValidatorSet as _};
 use tokio::sync::broadcast::error::RecvError;
+use zkbureau_ledger::block::MAX_BLOCK_BYTES;
 use zkbureau_ledger::ids::Height;
 
 use super::propose::propose;
@@ -176,7 +177,7 @@ impl App {
     async fn tidy(&mut self) -> Result<(), ConsensusError> {
         let node = self.node.clone();
         let possible = blocking(move || {
-            propose(&node, node.proposer).map(|executed| {
+            propose(&node, node.proposer, MAX_BLOCK_BYTES).map(|executed| {
                 node.announce(node.ledger.tip().height);
                 !executed.block().transactions.is_empty()
             })

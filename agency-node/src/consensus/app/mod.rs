@@ -20,10 +20,10 @@ mod idle;
 mod propose;
 mod receive;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_malachitebft_app_channel::app::engine::host::HeightParams;
 use arc_malachitebft_app_channel::app::types::ProposedValue;
@@ -44,6 +44,7 @@ use super::context::{Address, Bureau, HeaderHash, Height, ValidatorSet};
 use super::error::ConsensusError;
 use super::limits;
 use super::meters::Meters;
+use super::pace::{MAX_PROPOSE, Pace};
 use super::payloads::{Payloads, Stored};
 use super::signing::{ChainSigner, ChainVerifier};
 use crate::node::Node;
@@ -53,10 +54,6 @@ use crate::node::Node;
 const MAX_EXECUTED: usize = 4;
 /// Blocks of the present height that are remembered as invalid.
 const MAX_INVALID: usize = 256;
-/// The times of this many blocks set the next height's timeout.
-const RECENT: usize = 16;
-/// A round is not given longer than this.
-const MAX_PROPOSE: Duration = Duration::from_secs(10);
 
 /// The application.
 pub(super) struct App {
@@ -78,11 +75,9 @@ pub(super) struct App {
     proposals: BTreeMap<(u32, HeaderHash), Stored>,
     executed: Vec<(HeaderHash, Executed)>,
     invalid: BTreeSet<HeaderHash>,
-    /// When the present round started, until its block is there.
-    round_started: Option<(u32, Instant)>,
     height_started: Instant,
     last_block: Instant,
-    recent: VecDeque<Duration>,
+    pace: Pace,
     idle: Idle,
 }
 
@@ -117,10 +112,9 @@ impl App {
             proposals: BTreeMap::new(),
             executed: Vec::new(),
             invalid: BTreeSet::new(),
-            round_started: None,
             height_started: Instant::now(),
             last_block: Instant::now(),
-            recent: VecDeque::new(),
+            pace: Pace::default(),
             idle: Idle::default(),
         };
         app.load_proposals()?;
@@ -253,11 +247,9 @@ impl App {
         (Height(self.height), params)
     }
 
-    /// A dead proposer costs the time to propose and the time for late votes. A proposer that works
-    /// hard must not be taken for dead, so the time to propose follows what blocks took lately.
+    /// A dead proposer costs the time to propose, and a little for late votes.
     fn timeouts(&self) -> LinearTimeouts {
-        let slowest = self.recent.iter().max().copied().unwrap_or_default();
-        let propose = self.timing.propose.max(slowest * 2).min(MAX_PROPOSE);
+        let propose = self.pace.propose(self.timing.propose);
         LinearTimeouts {
             propose,
             propose_delta: self.timing.propose / 2,
@@ -285,7 +277,7 @@ impl App {
         if height.0 != self.height {
             return Ok(Vec::new());
         }
-        self.round_started = Some((round, Instant::now()));
+        self.pace.round(round);
         for part in self.early.take() {
             self.add_part(part).await?;
         }
@@ -346,19 +338,6 @@ impl App {
     fn remember_invalid(&mut self, value: HeaderHash) {
         if self.invalid.len() < MAX_INVALID {
             self.invalid.insert(value);
-        }
-    }
-
-    /// The block of the present round is there.
-    fn round_has_block(&mut self, round: u32) {
-        if let Some((r, started)) = self.round_started
-            && r == round
-        {
-            self.round_started = None;
-            if self.recent.len() == RECENT {
-                self.recent.pop_front();
-            }
-            self.recent.push_back(started.elapsed());
         }
     }
 

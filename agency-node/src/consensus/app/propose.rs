@@ -15,6 +15,7 @@ use super::{App, blocking, encode};
 use crate::consensus::context::{Bureau, HeaderHash, Height, Part, PartHead};
 use crate::consensus::error::ConsensusError;
 use crate::consensus::limits::PART_BYTES;
+use crate::consensus::pace::within;
 use crate::consensus::payloads::Stored;
 use crate::consensus::signing::ChainSigner;
 use crate::node::{Node, now};
@@ -61,7 +62,7 @@ impl App {
                 made
             }
         };
-        self.round_has_block(round);
+        self.pace.block(round);
         let _ = reply.send(LocallyProposedValue::new(height, Round::new(round), value));
         self.stream(signer, height, round, None, value, bytes).await
     }
@@ -74,8 +75,9 @@ impl App {
     ) -> Result<Option<(HeaderHash, Bytes)>, ConsensusError> {
         let (node, meters) = (self.node.clone(), self.meters.clone());
         let (payloads, height) = (self.payloads.clone(), self.height);
+        let budget = self.pace.budget();
         let made = blocking(move || -> Result<_, ConsensusError> {
-            let executed = meters.propose.time(|| propose(&node, ours))?;
+            let executed = meters.propose.time(|| propose(&node, ours, budget))?;
             let Some(bytes) = encode(executed.block()) else {
                 tracing::error!(%height, "the block that was made is too large to be sent");
                 return Ok(None);
@@ -170,9 +172,9 @@ pub(crate) fn cut(signer: &ChainSigner, head: PartHead, block: &Bytes) -> Vec<Pa
         .collect()
 }
 
-/// Makes the next block from what waits.
-pub(super) fn propose(node: &Node, ours: AgencyId) -> Result<Executed, LedgerError> {
-    let candidates = node.pool().candidates();
+/// Makes the next block from what waits, with batches of at most `budget` bytes.
+pub(super) fn propose(node: &Node, ours: AgencyId, budget: usize) -> Result<Executed, LedgerError> {
+    let candidates = within(budget, node.pool().candidates());
     let last = node.ledger.tip().time_ms;
     let time = TimeMs(now().0.max(last.0 + 1));
     let proposal = node.ledger.propose(ours, time, candidates)?;

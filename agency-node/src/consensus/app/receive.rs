@@ -100,7 +100,7 @@ impl App {
         }
         if head.valid_round.is_some() && self.proposals.keys().any(|(_, v)| *v == head.value) {
             self.proposals.insert((head.round, head.value), stored);
-            self.round_has_block(head.round);
+            self.pace.block(head.round);
             return Ok(Some(Some(proposed(head.height, &stored, Validity::Valid))));
         }
         Ok(None)
@@ -134,7 +134,7 @@ impl App {
             Judgement::Valid(executed) => {
                 self.remember(*executed);
                 self.proposals.insert((head.round, head.value), stored);
-                self.round_has_block(head.round);
+                self.pace.block(head.round);
                 Ok(Some(proposed(head.height, &stored, Validity::Valid)))
             }
             Judgement::Invalid(reason) => {
