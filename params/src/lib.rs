@@ -75,6 +75,8 @@ pub mod domain {
     pub const SIGN_NETWORK_ASK: &str = "zkbureau/sign/network-ask/v1";
     /// What an agency signs when it replies over the network.
     pub const SIGN_NETWORK_REPLY: &str = "zkbureau/sign/network-reply/v1";
+    /// Hash of a snapshot's chunk.
+    pub const SNAPSHOT_CHUNK: &str = "zkbureau/snapshot-chunk/v1";
     /// Commitment of an anchor to its consent.
     pub const ANCHOR_COMMITMENT: &str = "zkbureau/anchor-commitment/v1";
     /// Digest of an inquiry's request.
@@ -120,6 +122,7 @@ mod tests {
             SIGN_GOVERNANCE,
             CONTEXT,
             SIGN_POSSESSION,
+            SNAPSHOT_CHUNK,
             SIGN_FRAME,
             SIGN_NETWORK_ASK,
             SIGN_NETWORK_REPLY,

@@ -9,6 +9,7 @@ mod error;
 mod executed;
 mod history;
 mod reads;
+mod snapshot;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -31,6 +32,7 @@ pub use error::{BlockError, LedgerError};
 pub use executed::{Executed, Proposal};
 pub use history::Pin;
 pub use reads::Leaves;
+pub use snapshot::{MAX_CHUNK_BYTES, Manifest, SnapshotError, chunk_hash};
 
 const META_FORMAT: &[u8] = b"format";
 const META_GENESIS: &[u8] = b"genesis";

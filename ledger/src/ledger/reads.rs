@@ -226,7 +226,11 @@ impl<S: Store> Ledger<S> {
     }
 
     /// The entries of a stored leaf, oldest first.
-    fn entries(&self, agency: AgencyId, stored: &StoredLeaf) -> Result<Vec<LogEntry>, LedgerError> {
+    pub(super) fn entries(
+        &self,
+        agency: AgencyId,
+        stored: &StoredLeaf,
+    ) -> Result<Vec<LogEntry>, LedgerError> {
         let older = stored.leaf.entries - 1;
         let mut entries = Vec::new();
         let mut damaged = false;

@@ -4,6 +4,7 @@
 //! ([`update`]); reading, proving and storing nodes is done here, on a node format that holds each
 //! leaf's value once. A tree's version is the height of the block that last changed it.
 
+mod build;
 mod cache;
 mod node;
 mod prove;
@@ -13,6 +14,7 @@ mod update;
 
 use thiserror::Error;
 
+pub(crate) use build::Builder;
 pub(crate) use cache::NodeCache;
 pub(crate) use node::{read_varint, write_varint};
 pub(crate) use prove::{Reader, Visit};

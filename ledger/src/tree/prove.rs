@@ -278,7 +278,7 @@ fn only(children: &[Child], start: u8, width: u8) -> Range {
 }
 
 /// The hash over a range of an inner node's places.
-fn subtree_hash(children: &[Child], start: u8, width: u8) -> Digest32 {
+pub(super) fn subtree_hash(children: &[Child], start: u8, width: u8) -> Digest32 {
     match only(children, start, width) {
         Range::Empty => EMPTY_TREE,
         Range::One(child) => child.hash,
