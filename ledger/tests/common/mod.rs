@@ -1,6 +1,8 @@
 //! A small consortium with real keys, real commitments and real range arguments.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod council;
+
 use std::sync::{Arc, OnceLock};
 
 use rand_chacha::ChaCha20Rng;
