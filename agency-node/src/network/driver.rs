@@ -8,6 +8,7 @@ mod peers;
 mod publish;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::TcpListener;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ use self::answers::Answers;
 use self::publish::Replay;
 use super::dial::Dials;
 use super::engine::{Command, EngineEvent};
-use super::gate::{Gate, ip_of};
+use super::gate::{Gate, ip_of, socket_of};
 use super::handle::Services;
 use super::links::{Inbound, LinkBroken, Links, Outbox};
 use super::registry::{PeerName, Registry};
@@ -78,6 +79,7 @@ struct Link {
     outbox: Outbox,
     /// Whether the peer with the smaller identity dialled.
     smaller_dialled: bool,
+    since: Instant,
 }
 
 /// The task's state.
@@ -208,9 +210,13 @@ impl Driver {
                 .map_err(|e| transport_error(&e))?,
         };
         let noise = noise::Config::new(&config.key.identity).map_err(|e| transport_error(&e))?;
-        let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
-        let transport = dns::tokio::Transport::system(tcp)
-            .map_err(|e| transport_error(&e))?
+        let tcp = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+        let transport = dns::tokio::Transport::system(tcp())
+            .unwrap_or_else(|error| {
+                tracing::warn!(%error, "no name service: only addresses can be dialled");
+                let nobody = dns::ResolverConfig::new();
+                dns::tokio::Transport::custom(tcp(), nobody, dns::ResolverOpts::default())
+            })
             .upgrade(Version::V1Lazy)
             .authenticate(noise)
             .multiplex(yamux::Config::default())
@@ -306,6 +312,10 @@ impl Driver {
             address: address.clone(),
             reason,
         };
+        if let Some(socket) = socket_of(&address) {
+            // The swarm shares ports, so it would not notice another process on this one.
+            drop(TcpListener::bind(socket).map_err(|e| failed(e.to_string()))?);
+        }
         let listener = self
             .swarm
             .listen_on(address.clone())

@@ -59,6 +59,9 @@ pub enum RequestError {
         /// The agency that was asked.
         to: AgencyId,
     },
+    /// The agency is our own.
+    #[error("our own agency is not asked over the network")]
+    Ourselves,
     /// The request is larger than the network carries.
     #[error("the request has {bytes} bytes, at most {limit} are carried")]
     TooLarge {

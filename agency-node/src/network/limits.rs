@@ -100,7 +100,7 @@ impl Default for Limits {
             replay: 16 << 20,
             sync_request: 64 << 10,
             sync_response: 32 << 20,
-            ask_request: 1 << 20,
+            ask_request: 256 << 10,
             ask_reply: 16 << 20,
             asks_per_peer: 64,
             ask_time: Duration::from_secs(120),
@@ -111,7 +111,7 @@ impl Default for Limits {
             ping_interval: Duration::from_secs(5),
             ping_timeout: Duration::from_secs(10),
             dial_wait: Duration::from_millis(200),
-            dial_wait_max: Duration::from_secs(10),
+            dial_wait_max: Duration::from_secs(3),
             dial_grace: Duration::from_secs(3),
             patience: Duration::from_secs(5),
         }

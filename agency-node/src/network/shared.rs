@@ -249,6 +249,9 @@ impl Shared {
             else {
                 return Err(RequestError::Unknown { to });
             };
+            if key == self.key.public() {
+                return Err(RequestError::Ourselves);
+            }
             let paths = self.paths(to);
             let next = paths.iter().find(|(path, _)| !failed.contains(path));
             let Some((path, peer)) = next.copied() else {

@@ -191,10 +191,6 @@ impl Rogue {
         self.swarm.dial(address.clone()).expect("dials");
     }
 
-    pub fn listen(&mut self, address: &Multiaddr) {
-        self.swarm.listen_on(address.clone()).expect("listens");
-    }
-
     /// Writes bytes on a new stream of a protocol.
     pub fn send(&mut self, to: &PeerId, protocol: usize, bytes: Vec<u8>) {
         let speaking = self.swarm.behaviour_mut();

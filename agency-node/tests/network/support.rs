@@ -346,6 +346,133 @@ impl TestNode {
         self.tell(Msg::UpdateValidatorSet(nobody));
     }
 
+    /// Waits until something that fits was received.
+    async fn has(&mut self, what: &str, fits: impl Fn(&Event) -> bool) {
+        eventually(what, || self.drain().iter().any(&fits)).await;
+    }
+
+    /// Waits for the vote of `from` at a height.
+    pub async fn gets_vote(&mut self, from: &PeerId, height: u64) {
+        let from = engine_peer(from);
+        self.has(&format!("vote {height}"), |event| {
+            matches!(event, NetworkEvent::Vote(peer, vote)
+                if *peer == from && vote.message.height.0.0 == height)
+        })
+        .await;
+    }
+
+    /// Waits for the part of `from` with a sequence number.
+    pub async fn gets_part(&mut self, from: &PeerId, sequence: u64) {
+        let from = engine_peer(from);
+        self.has(&format!("part {sequence}"), |event| {
+            matches!(event, NetworkEvent::ProposalPart(_, publisher, part)
+                if *publisher == Some(from) && part.sequence == sequence)
+        })
+        .await;
+    }
+}
+
+pub fn engine_peer(&self) -> EnginePeer {
+        engine_peer(&self.peer)
+    }
+
+    /// Names of connected peers.
+    pub fn connected(&self) -> Vec<PeerName> {
+        let peers = self.handle.peers();
+        let connected = peers.into_iter().filter(|p| p.connected);
+        connected.map(|p| p.name).collect()
+    }
+
+    /// Waits until exactly these agencies are connected.
+    pub async fn connects_to(&self, agencies: &[u32]) {
+        let mut wanted: Vec<_> = agencies.iter().map(|n| agency(*n)).collect();
+        wanted.sort();
+        eventually(&format!("{wanted:?} connected"), || {
+            let mut connected = self.connected();
+            connected.sort();
+            connected == wanted
+        })
+        .await;
+    }
+
+    /// Waits until this node knows a carrier to the agency.
+    pub async fn knows_carriers(&self, to: u32, carriers: usize) {
+        eventually(&format!("{carriers} carriers to {to}"), || {
+            let peers = self.handle.peers();
+            let peer = peers.into_iter().find(|p| p.name == agency(to));
+            peer.is_some_and(|p| p.through.len() == carriers)
+        })
+        .await;
+    }
+
+    /// Reads events until one fits.
+    pub async fn event<T>(&mut self, what: &str, mut fits: impl FnMut(&Event) -> Option<T>) -> T {
+        soon(what, async {
+            loop {
+                let event = self.events.recv().await.expect("the engine runs");
+                let found = fits(&event);
+                self.log.push(event);
+                if let Some(found) = found {
+                    return found;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Reads what came until now.
+    pub fn drain(&mut self) -> &[Event] {
+        while let Ok(event) = self.events.try_recv() {
+            self.log.push(event);
+        }
+        &self.log
+    }
+
+    /// Messages of consensus received so far.
+    pub fn messages(&mut self) -> Vec<&Event> {
+        let of_consensus = |event: &&Event| {
+            matches!(
+                event,
+                NetworkEvent::Vote(..)
+                    | NetworkEvent::Proposal(..)
+                    | NetworkEvent::ProposalPart(..)
+                    | NetworkEvent::PolkaCertificate(..)
+                    | NetworkEvent::RoundCertificate(..)
+                    | NetworkEvent::Status(..)
+                    | NetworkEvent::SyncRequest(..)
+            )
+        };
+        self.drain().iter().filter(of_consensus).collect()
+    }
+
+    pub fn tell(&self, message: Msg<Bureau>) {
+        self.engine.cast(message).expect("the actor runs");
+    }
+
+    /// Publishes a vote that is told by its height.
+    pub fn vote(&self, me: u32, height: u64) {
+        self.tell(Msg::PublishConsensusMsg(SignedConsensusMsg::Vote(vote(
+            me, height,
+        ))));
+    }
+
+    /// Publishes a part that is told by its sequence number.
+    pub fn part(&self, me: u32, sequence: u64) {
+        self.tell(Msg::PublishProposalPart(part(me, sequence)));
+    }
+
+    pub fn status(&self, tip: u64) {
+        let height = |n| Height(ids::Height(n));
+        self.tell(Msg::BroadcastStatus(Status::new(height(tip), height(1))));
+    }
+
+    /// What the engine says at the start of a height.
+    pub fn new_height(&self) {
+        let nobody = ValidatorSet::from(&block::ValidatorSet::new(Vec::new()));
+        assert_eq!(nobody.count(), 0);
+        self.tell(Msg::UpdateValidatorSet(nobody));
+    }
+
     /// Waits for the vote of `from` at a height.
     pub async fn gets_vote(&mut self, from: &PeerId, height: u64) {
         let from = engine_peer(from);

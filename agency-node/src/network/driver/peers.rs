@@ -13,6 +13,9 @@ use crate::network::frame::{Class, Header, MAX_LISTED};
 use crate::network::queue::Lane;
 use crate::network::registry::PeerName;
 
+/// Two connections within this time were dialled at once.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
 impl Driver {
     /// Applies the registry: admits who is new, closes and refuses who is gone.
     pub(super) fn admit(&mut self) {
@@ -104,8 +107,10 @@ impl Driver {
         };
         let smaller_dialled = dialled == (self.me < peer);
         if let Some(old) = self.links.get(&peer) {
-            // A second one from the same side means that this side has lost the first.
-            if old.smaller_dialled && !smaller_dialled {
+            // Both may dial at once. Later, or from the same side, a second connection means that
+            // the other side has lost the first.
+            let at_once = old.since.elapsed() < AT_ONCE;
+            if at_once && old.smaller_dialled && !smaller_dialled {
                 self.swarm.close_connection(connection);
                 return;
             }
@@ -119,6 +124,7 @@ impl Driver {
             name,
             outbox,
             smaller_dialled,
+            since: Instant::now(),
         };
         let is_new = self.links.insert(peer, link).is_none();
         if let PeerName::Agency(agency) = name {
