@@ -1,4 +1,4 @@
-//! The task that owns the swarm.
+//! The task that owns the swarm (spec: `agency-node/spec/network.md`).
 //!
 //! It waits for everything at once and does nothing that takes long: checks of transactions and
 //! answers run elsewhere, and whatever goes to a peer goes into its bounded queue.

@@ -1,4 +1,5 @@
-//! The network between agencies: one libp2p swarm for consensus, sync, transactions and answers.
+//! The network between agencies: one libp2p swarm for consensus, sync, transactions and answers
+//! (spec: `agency-node/spec/network.md`).
 //!
 //! - [`handle`]: what the rest of the node sees of it, and what it calls there;
 //! - [`registry`]: who may connect. Nobody else gets further than the Noise handshake;

@@ -1,4 +1,4 @@
-//! A peer that speaks the wire format byte by byte, written from its description alone: it may
+//! A peer that speaks the wire format byte by byte, written from `spec/network.md`: it may
 //! be a stranger, or a member that lies.
 
 use std::io;
