@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_malachitebft_app_channel::app::engine::network::NetworkEvent;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use zkbureau_agency_node::consensus::limits::PART_BYTES;
 use zkbureau_agency_node::network::{AskKind, Path, RequestError};
 use zkbureau_ledger::ids::AgencyId;
 
@@ -186,6 +187,7 @@ async fn a_relayed_frame_without_its_origins_signature_is_dropped() {
     let bulk: Vec<_> = (0..4).flat_map(|number| relayed(2, 2, number)).collect();
     liar.send(&victim, 0, small);
     liar.send(&victim, 1, bulk);
+    let record = liar.record.clone();
     let liar = liar.run();
     let counters = honest[0].handle.counters();
     eventually("forged", || counters.frames_forged.get() == 8).await;
@@ -199,6 +201,13 @@ async fn a_relayed_frame_without_its_origins_signature_is_dropped() {
     honest[0].gets_part(&two, 3).await;
     honest[0].gets_vote(&two, 1).await;
     assert_eq!(honest[0].messages().len(), 5);
+    // A member hears what strangers do not.
+    honest[0].part(1, 0);
+    eventually("heard", || {
+        let heard = record.lock().expect("lock");
+        !heard[0].is_empty() && heard[1].len() > PART_BYTES
+    })
+    .await;
     liar.abort();
 }
 
