@@ -56,9 +56,14 @@ pub enum Command {
     /// Look after vaults.
     #[command(subcommand)]
     Vault(Vault),
+    /// Propose changes of the consortium, vote, and list what is open.
+    #[command(subcommand)]
+    Governance(Governance),
+    /// Write a snapshot of the ledger that a new node can start from.
+    Snapshot(Snapshot),
     /// Print the OpenAPI document of the HTTP API.
     Openapi,
-    /// Make keys of issuers and auditors.
+    /// Show and rotate keys; make keys of issuers and auditors.
     #[command(subcommand)]
     Keys(Keys),
     /// A sandbox: the ledger and all agencies in one process, without consensus.
@@ -153,15 +158,61 @@ pub struct Genesis {
 pub struct Start {
     #[command(flatten)]
     pub place: Place,
-    /// Start an empty ledger from this snapshot instead of the genesis file.
-    #[arg(long, value_name = "FILE")]
+    /// Start an empty ledger from this snapshot (see `snapshot`) instead of the genesis file.
+    #[arg(long, value_name = "DIR")]
     pub snapshot: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Keys {
+    /// Show the agency's public keys, and those that wait for a vote.
+    Show(KeysShow),
+    /// Make new keys, keep them in the vault, and propose them to the others.
+    ///
+    /// They take effect when the ledger says so; until then the old ones are used.
+    Rotate(KeysRotate),
     /// Make the signing key of an identity issuer or auditor, and its public file.
     New(KeysNew),
+}
+
+#[derive(Debug, Args)]
+pub struct KeysShow {
+    #[command(flatten)]
+    pub place: Place,
+    /// Print as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct KeysRotate {
+    #[command(flatten)]
+    pub place: Place,
+    /// Which keys; may be repeated.
+    #[arg(long, value_enum, required = true)]
+    pub key: Vec<KeyName>,
+    /// Days until the proposal lapses.
+    #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=90))]
+    pub days: u32,
+    /// Write the proposal to this file for others to submit, instead of voting for it. The node need not run.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A key of an agency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum KeyName {
+    /// Signs batches and votes.
+    Validator,
+    /// Evaluates the directory.
+    Vrf,
+    /// Receives sealed asks.
+    Sealing,
+    /// The node's identity in the network.
+    Network,
 }
 
 #[derive(Debug, Args)]
@@ -175,6 +226,100 @@ pub struct KeysNew {
     /// Where to write the secret key. The public file goes beside it, with `.json` at its end.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Governance {
+    /// Propose changes, and vote for them.
+    Propose(Propose),
+    /// Vote for an open proposal.
+    Vote(Vote),
+    /// List open proposals and who voted.
+    List(GovernanceList),
+}
+
+#[derive(Debug, Args)]
+pub struct Propose {
+    #[command(flatten)]
+    pub place: Place,
+    /// The whole proposal, JSON or TOML: title, expires, changes.
+    #[arg(value_name = "FILE", conflicts_with_all = ["title", "days"])]
+    pub file: Option<PathBuf>,
+    /// What it is for.
+    #[arg(long, required_unless_present = "file")]
+    pub title: Option<String>,
+    /// Days until it lapses.
+    #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=90))]
+    pub days: u32,
+    #[command(flatten)]
+    pub changes: Changes,
+    /// Print as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Changes that a proposal may have; each may be repeated.
+#[derive(Debug, Args)]
+pub struct Changes {
+    /// Admit the agency of this public part.
+    #[arg(long, value_name = "PART")]
+    pub admit: Vec<PathBuf>,
+    /// Voting power of agencies: those admitted, or members; as N=POWER.
+    #[arg(long, value_name = "N=POWER", value_parser = power)]
+    pub power: Vec<(AgencyId, u64)>,
+    /// Remove an agency.
+    #[arg(long, value_name = "N", value_parser = agency)]
+    pub remove: Vec<AgencyId>,
+    /// Add an issuer, or give one a new key or name.
+    #[arg(long, value_name = "FILE")]
+    pub issuer: Vec<PathBuf>,
+    /// Remove an issuer.
+    #[arg(long, value_name = "N")]
+    pub remove_issuer: Vec<u32>,
+    /// Add an auditor, or give one a new key or name.
+    #[arg(long, value_name = "FILE")]
+    pub auditor: Vec<PathBuf>,
+    /// Remove an auditor.
+    #[arg(long, value_name = "N")]
+    pub remove_auditor: Vec<u32>,
+    /// The next version of the schema, TOML.
+    #[arg(long, value_name = "FILE")]
+    pub new_schema: Option<PathBuf>,
+    /// Limits and waiting times, TOML; those not named stay.
+    #[arg(long, value_name = "FILE")]
+    pub policies: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Vote {
+    #[command(flatten)]
+    pub place: Place,
+    /// Identifier of the proposal, or enough of its first digits.
+    pub proposal: String,
+    /// Print as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct GovernanceList {
+    #[command(flatten)]
+    pub place: Place,
+    /// Print as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Snapshot {
+    #[command(flatten)]
+    pub place: Place,
+    /// Directory to create.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Print as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -323,6 +468,42 @@ pub enum Vault {
     ///
     /// Works while the node runs (through its socket) and while it does not.
     Verify(Verify),
+    /// Copy the vault as it is at one moment, encrypted as it is on disk. The node may run.
+    Backup(Backup),
+    /// Put a backup into the data directory of an agency that has no vault. The node must not run.
+    Restore(Restore),
+}
+
+#[derive(Debug, Args)]
+pub struct Backup {
+    #[command(flatten)]
+    pub place: Place,
+    /// Directory to create for the backup.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The agency, by number; needed only where one node runs several.
+    #[arg(long, value_name = "N", value_parser = agency)]
+    pub agency: Option<AgencyId>,
+    /// Passphrase of the vaults, if they have one and no agency.toml says where it is.
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Print as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    #[command(flatten)]
+    pub place: Place,
+    /// Directory of the backup.
+    pub backup: PathBuf,
+    /// Passphrase of the vault, if it has one and no agency.toml says where it is.
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Print as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

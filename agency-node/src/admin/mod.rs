@@ -1,20 +1,24 @@
 //! The administration socket: a Unix socket that only the node's user can open. Lines of JSON, see
 //! [`protocol`].
 //!
-//! - [`import`]: one file on its way to the ledger.
+//! - [`import`]: one file on its way to the ledger;
+//! - [`governance`]: proposals and votes; [`keys`]: an agency's keys; [`snapshot`]: copies of the ledger.
 //!
 //! # Correctness
 //! The socket is bound inside a fresh directory that nobody else can enter, restricted, and then moved to its
 //! place, so there is no moment at which another user could connect.
 
+pub mod governance;
 pub mod import;
+pub mod keys;
 pub mod protocol;
+pub mod snapshot;
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,7 +33,7 @@ use crate::datadir::DataDir;
 use crate::service::Agencies;
 use zkbureau_agency_node::agency::Agency;
 use zkbureau_agency_node::http::Status;
-use zkbureau_agency_node::node::Node;
+use zkbureau_agency_node::node::{Node, now};
 use zkbureau_ledger::RocksStore;
 
 /// Connections served at once.
@@ -125,6 +129,14 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The answer is no.
+    pub fn refused(error: anyhow::Error) -> Self {
+        Self {
+            error,
+            usage: false,
+        }
+    }
+
     /// The request is at fault.
     pub fn usage(error: impl Into<anyhow::Error>) -> Self {
         Self {
@@ -182,6 +194,17 @@ fn handle(
         Request::Import(request) => import::run(&request, node, data, reporter),
         Request::VerifyVault { agency } => verify(node, agency, reporter),
         Request::Status => status(node),
+        Request::Backup { agency, out } => backup(node, agency, &out),
+        Request::Propose { proposal } => governance::propose(node, proposal),
+        Request::Vote { proposal } => governance::vote(node, &proposal),
+        Request::Governance => governance::list(node),
+        Request::Keys => keys::show(agency_of(node, None)?),
+        Request::RotateKeys {
+            kinds,
+            days,
+            submit,
+        } => keys::rotate(node, &kinds, days, submit),
+        Request::Snapshot { out } => snapshot::write(node, &out, reporter),
     }
 }
 
@@ -198,8 +221,32 @@ fn status(node: &Node) -> Result<Value, Failure> {
         "transactions": pool.len(),
         "batch_bytes": pool.bulk_bytes(),
     });
+    value["ready"] = match node.readiness() {
+        Ok(()) => json!({ "ready": true }),
+        Err(reason) => json!({ "ready": false, "reason": reason.to_string() }),
+    };
+    if let Some(network) = node.network() {
+        let peers = network.peers().into_iter().map(|peer| {
+            json!({
+                "name": peer.name.to_string(),
+                "peer_id": peer.peer_id,
+                "connected": peer.connected,
+                "through": peer.through,
+                "height": peer.height,
+                "queued_bytes": peer.queued_bytes,
+            })
+        });
+        value["peers"] = peers.collect();
+    }
     value["pid"] = json!(std::process::id());
     Ok(value)
+}
+
+fn backup(node: &Node, agency: Option<AgencyId>, out: &Path) -> Result<Value, Failure> {
+    let agency = agency_of(node, agency)?;
+    let manifest = agency.vault().backup(out, now())?;
+    tracing::info!(agency = agency.id().0, batches = manifest.batches, "vault backup");
+    Ok(serde_json::to_value(manifest)?)
 }
 
 fn verify(node: &Node, only: Option<AgencyId>, reporter: &Reporter<'_>) -> Result<Value, Failure> {

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zkbureau_circuits::ids::AgencyId;
+use zkbureau_agency_node::vault::KeyKind;
 use zkbureau_circuits::period::Period;
+use zkbureau_ledger::transaction::Proposal;
 
 /// Longest line in bytes; a mapping travels in it.
 pub const MAX_LINE: usize = 1 << 20;
@@ -23,8 +25,43 @@ pub enum Request {
         /// Only this agency.
         agency: Option<AgencyId>,
     },
-    /// Height, agencies, queues.
+    /// Height, agencies, peers, queues.
     Status,
+    /// Copy a vault.
+    Backup {
+        /// Whose; needed only where one node runs several agencies.
+        agency: Option<AgencyId>,
+        /// Folder to create, by absolute path.
+        out: PathBuf,
+    },
+    /// Vote for a proposal; its first vote opens it.
+    Propose {
+        /// The proposal.
+        proposal: Proposal,
+    },
+    /// Vote for an open proposal.
+    Vote {
+        /// The first digits of its identifier.
+        proposal: String,
+    },
+    /// Open proposals, and who takes part.
+    Governance,
+    /// Public keys.
+    Keys,
+    /// Make new keys and propose them.
+    RotateKeys {
+        /// Which.
+        kinds: Vec<KeyKind>,
+        /// Days until the proposal lapses.
+        days: u32,
+        /// Submit it; else only give it back.
+        submit: bool,
+    },
+    /// Write a snapshot of the ledger.
+    Snapshot {
+        /// File to create, by absolute path.
+        out: PathBuf,
+    },
 }
 
 /// An import.

@@ -1,14 +1,18 @@
 //! One file per command, and what they share: errors with exit codes, one line each.
 
 mod admin;
+mod backup;
 mod check;
 mod devnet_init;
 mod devnet_start;
 mod enrol;
 mod genesis;
+mod governance;
 mod import;
 mod init;
+mod keys;
 mod parties;
+mod snapshot;
 mod start;
 mod status;
 mod text;
@@ -94,7 +98,13 @@ pub fn run(cli: Cli) -> Outcome {
             print!("{}", zkbureau_agency_node::http::openapi::text());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Vault(Vault::Backup(args)) => backup::backup(&args),
+        Command::Vault(Vault::Restore(args)) => backup::restore(&args),
+        Command::Keys(Keys::Show(args)) => keys::show(&args),
+        Command::Keys(Keys::Rotate(args)) => keys::rotate(&args),
         Command::Keys(Keys::New(args)) => parties::run(&args),
+        Command::Governance(command) => governance::run(&command),
+        Command::Snapshot(args) => snapshot::run(&args),
         Command::Devnet(Devnet::Init(args)) => devnet_init::run(&args),
         Command::Devnet(Devnet::Start(args)) => devnet_start::run(&args),
     }

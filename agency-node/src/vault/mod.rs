@@ -31,6 +31,7 @@
 //! ([`Vault::roll_back`]). Everything that depends on it is in that write, so there is no state in
 //! between.
 
+mod backup;
 mod batch;
 mod cipher;
 mod counters;
@@ -40,6 +41,7 @@ mod keyring;
 mod records;
 mod store;
 
+pub use backup::{BackupError, FileEntry, Manifest};
 pub use batch::{BatchState, Column, KEPT_BATCHES, KEPT_BLOCKS, NewBatch, Progress};
 pub(crate) use counters::KeptAudit;
 pub use counters::{Budget, ConsentUses, Use};

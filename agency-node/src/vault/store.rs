@@ -201,6 +201,18 @@ impl Vault {
         })
     }
 
+    /// How far a copy of this vault has come. Nothing is written to the copy.
+    pub(super) fn open_copy(&self, path: &Path) -> Result<Progress, VaultError> {
+        let families = family::ALL;
+        let db = DB::open_cf_for_read_only(&Options::default(), path, families, false)?;
+        let sealed = db
+            .get_cf(handle(&db, family::META), PROGRESS_KEY)?
+            .ok_or(VaultError::Damaged(family::META))?;
+        let plain = self.cipher.open(family::META, PROGRESS_KEY, &sealed);
+        let plain = plain.ok_or(VaultError::Damaged(family::META))?;
+        borsh::from_slice(&plain).map_err(|_| VaultError::Damaged(family::META))
+    }
+
     pub(super) fn keyring(&self) -> MutexGuard<'_, Keyring> {
         // Every change is one assignment after a successful write, so a panic elsewhere leaves it whole.
         self.keyring.lock().unwrap_or_else(PoisonError::into_inner)
