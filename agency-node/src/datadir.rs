@@ -10,6 +10,7 @@
 //! DIR/node.lock         held while a process has the databases open
 //! DIR/admin.sock        administration of the running node
 //! DIR/ledger/           RocksDB
+//! DIR/snapshots/        the ledger's state for nodes that join
 //! DIR/consensus/        the engine's log, and proposals that are not decided
 //! DIR/agency-N/vault/   RocksDB, values and keys encrypted
 //! ```
@@ -139,6 +140,27 @@ impl DataDir {
     /// What the agency gives to the others.
     pub fn part_file(&self) -> PathBuf {
         self.0.join("agency-part.json")
+    }
+
+    /// A ledger that is being filled from a snapshot.
+    pub fn joining(&self) -> PathBuf {
+        self.0.join("ledger.joining")
+    }
+
+    /// Snapshots for others.
+    pub fn snapshots(&self) -> PathBuf {
+        self.0.join("snapshots")
+    }
+
+    /// Puts the ledger that came from a snapshot in the place of the empty one.
+    pub fn take_joined(&self) -> Result<()> {
+        let swap = || {
+            if self.ledger().exists() {
+                fs::remove_dir_all(self.ledger())?;
+            }
+            fs::rename(self.joining(), self.ledger())
+        };
+        swap().with_context(|| self.ledger().display().to_string())
     }
 
     /// The consensus engine's files.

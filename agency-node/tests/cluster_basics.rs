@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use support::cluster::{Address, Cluster, init};
+use support::cluster::{Address, Cluster, init, run};
 use support::http;
 use support::{assert_success, binary, error_line, people};
 use zkbureau_circuits::encoding::Document;
@@ -204,7 +204,9 @@ fn four_agencies_agree_and_one_that_was_killed_catches_up() {
     cluster.kill(3);
     let (text, people) = people::file(20, 9);
     let file = cluster.write("more.csv", &text);
-    let result = cluster.import(0, &file, "2024-04");
+    let mut import = cluster.import_command(0, &file, "2024-04", &["--correct"]);
+    let result: serde_json::Value =
+        serde_json::from_slice(&run(&mut import).stdout).expect("a summary");
     expected[0] += result["published"]["records"].as_u64().unwrap();
     assert!(people.records > 0);
     cluster.start(3);

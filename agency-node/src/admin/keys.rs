@@ -74,12 +74,7 @@ pub fn new_keys(
 }
 
 /// Makes new keys and votes for them.
-pub fn rotate(
-    node: &Node,
-    kinds: &[KeyKind],
-    days: u32,
-    submit: bool,
-) -> Result<Value, Failure> {
+pub fn rotate(node: &Node, kinds: &[KeyKind], days: u32, submit: bool) -> Result<Value, Failure> {
     let agency = agency_of(node, None)?;
     let proposal = new_keys(agency, kinds, days)?;
     if submit {

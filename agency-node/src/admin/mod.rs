@@ -204,7 +204,7 @@ fn handle(
             days,
             submit,
         } => keys::rotate(node, &kinds, days, submit),
-        Request::Snapshot { out } => snapshot::write(node, &out, reporter),
+        Request::Snapshot { out } => snapshot::write(node, &out),
     }
 }
 
@@ -245,7 +245,11 @@ fn status(node: &Node) -> Result<Value, Failure> {
 fn backup(node: &Node, agency: Option<AgencyId>, out: &Path) -> Result<Value, Failure> {
     let agency = agency_of(node, agency)?;
     let manifest = agency.vault().backup(out, now())?;
-    tracing::info!(agency = agency.id().0, batches = manifest.batches, "vault backup");
+    tracing::info!(
+        agency = agency.id().0,
+        batches = manifest.batches,
+        "vault backup"
+    );
     Ok(serde_json::to_value(manifest)?)
 }
 

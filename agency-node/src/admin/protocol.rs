@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use zkbureau_circuits::ids::AgencyId;
 use zkbureau_agency_node::vault::KeyKind;
+use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::period::Period;
 use zkbureau_ledger::transaction::Proposal;
 

@@ -27,7 +27,9 @@ pub fn backup(args: &Backup) -> Outcome {
             let (_ledger, agencies, _) = service::open(&located, passphrase, args.agency)?;
             let mut agencies = agencies.values();
             let (Some(agency), None) = (agencies.next(), agencies.next()) else {
-                return Err(anyhow!("this node runs several agencies; say which: --agency N").into());
+                return Err(
+                    anyhow!("this node runs several agencies; say which: --agency N").into(),
+                );
             };
             serde_json::to_value(agency.vault().backup(&out, now())?)?
         }
@@ -60,7 +62,9 @@ pub fn restore(args: &Restore) -> Outcome {
         println!("{}", serde_json::to_string_pretty(&manifest)?);
     } else {
         println!("restored {}: {}", manifest.agency, summary(&manifest));
-        println!("next: start the node; `agency-node vault verify` compares the vault with the ledger");
+        println!(
+            "next: start the node; `agency-node vault verify` compares the vault with the ledger"
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -24,7 +24,9 @@ pub fn run(args: &Snapshot) -> Outcome {
             number("bytes")
         );
         println!("  in  {}", args.out.display());
-        println!("next: a node with an empty ledger starts from it: agency-node start --snapshot DIR");
+        println!(
+            "next: a node with an empty ledger starts from it: agency-node start --snapshot DIR"
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

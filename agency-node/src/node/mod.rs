@@ -3,6 +3,7 @@
 //! - [`mempool`]: what waits for a block; [`checks`]: batches checked together;
 //! - [`submission`]: an agency's own batches on their way into a block;
 //! - [`ask`]: asks to agencies, here or at another node; [`services`]: what other nodes want of this one;
+//! - [`snapshots`]: the ledger's state for others; [`join`]: a new node gets it from them;
 //! - [`readiness`]: whether it is fit for use.
 //!
 //! Two drivers make blocks: the development network's producer, and the consensus of several nodes. Both
@@ -16,9 +17,11 @@
 
 pub mod ask;
 pub mod checks;
+pub mod join;
 pub mod mempool;
 pub mod readiness;
 pub mod services;
+pub mod snapshots;
 pub mod submission;
 
 use std::collections::BTreeMap;
@@ -38,6 +41,7 @@ use zkbureau_ledger::{Checked, Ledger, LedgerError, RocksStore, TxError};
 
 use self::checks::Checks;
 use self::mempool::{Arrival, Full, Lane, Mempool, Refusal};
+use self::snapshots::Spool;
 use self::submission::is_lasting;
 use crate::agency::Agency;
 use crate::network::NetworkHandle;
@@ -77,6 +81,8 @@ pub struct Node {
     /// Digest of the consortium's rules after the last block.
     rules: watch::Sender<Digest32>,
     stopping: AtomicBool,
+    /// Snapshots for nodes that join.
+    snapshots: Spool,
     /// Whether a snapshot is being fetched.
     fetching: AtomicBool,
     /// The other nodes; none in a sandbox, and before it is started.
@@ -162,6 +168,7 @@ impl Node {
             refused: broadcast::Sender::new(REFUSALS),
             rules,
             stopping: AtomicBool::new(false),
+            snapshots: Spool::default(),
             fetching: AtomicBool::new(false),
             network: RwLock::new(None),
             importing: Mutex::new(()),
@@ -172,6 +179,13 @@ impl Node {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.pool = Mutex::new(Mempool::new(limits));
+        self
+    }
+
+    /// With a place for snapshots that other nodes ask for.
+    #[must_use]
+    pub fn with_snapshots(mut self, spool: Spool) -> Self {
+        self.snapshots = spool;
         self
     }
 

@@ -149,7 +149,7 @@ impl Services for Gateway {
                 return encode(Err(busy));
             };
             let outcome = match kind {
-                AskKind::Snapshot => Err(busy),
+                AskKind::Snapshot => node.answer_snapshot(body).await,
                 AskKind::Ask | AskKind::Audit => match node.agencies.keys().next() {
                     Some(agency) => node.ask(*agency, kind, body).await,
                     None => Err(busy),

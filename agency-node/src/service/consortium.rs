@@ -4,8 +4,8 @@
 //! lock ─▶ databases ─▶ node ─▶ network ─▶ consensus ─▶ sockets … stop ─▶ sockets ─▶ consensus ─▶ network ─▶ databases
 //! ```
 //!
-//! When the ledger gives the agency new keys, network and consensus are started again with them; everything
-//! else goes on.
+//! When the ledger gives the agency new keys, network and consensus are started again with them; after a new
+//! schema, or a snapshot, everything is.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,34 +17,96 @@ use tokio::sync::watch;
 use zkbureau_agency_node::config::Config;
 use zkbureau_agency_node::consensus::{self, Identity, Running, Timing};
 use zkbureau_agency_node::http;
-use zkbureau_agency_node::network::{Limits, NetworkConfig, NetworkKey};
+use zkbureau_agency_node::network::{Limits, Network, NetworkConfig, NetworkKey, Registry};
+use zkbureau_agency_node::node::join::Joiner;
+use zkbureau_agency_node::node::snapshots::{self, Spool};
 use zkbureau_agency_node::node::{Gateway, Node};
 use zkbureau_agency_node::vault::AgencyKeys;
+use zkbureau_ledger::ids::Height;
 use zkbureau_ledger::keys::SecretKey;
+use zkbureau_ledger::{Ledger, RocksStore};
 
 use super::{GRACE, open, reconcile, serve, start_runtime, stopped};
-use crate::datadir::Located;
+use crate::datadir::{DataDir, Located};
 
 /// How often it is looked for transactions that must be sent again.
 const LOOK_ROUND: Duration = Duration::from_secs(1);
 
 /// Runs the node until a signal or a failure.
-pub fn run(located: &Located, _snapshot: Option<&Path>) -> Result<()> {
-    let config = located.config()?;
+pub fn run(located: &Located, snapshot: Option<&Path>) -> Result<()> {
     let data = &located.data;
     let lock = data.lock_patiently()?;
+    if let Some(folder) = snapshot {
+        import(located, folder)?;
+    }
+    while let Next::Again = run_once(located)? {
+        tracing::info!("starting again");
+    }
+    drop(lock);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What comes after a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Stop,
+    /// The databases are opened anew.
+    Again,
+}
+
+/// Starts an empty ledger from a snapshot.
+fn import(located: &Located, folder: &Path) -> Result<()> {
+    let data = &located.data;
+    let (genesis, _) = data.genesis()?;
+    if data.ledger().exists() {
+        let store = RocksStore::open(data.ledger())?;
+        let height = Ledger::open(store, &genesis)?.tip().height;
+        if height != Height::GENESIS {
+            tracing::info!(%height, "the ledger has blocks already; the snapshot is not needed");
+            return Ok(());
+        }
+    }
+    let name = folder.display();
+    let manifest = snapshots::read_manifest(folder)?;
+    let place = empty_place(data)?;
+    let store = RocksStore::open(&place).with_context(|| place.display().to_string())?;
+    let source = |number| snapshots::read_chunk(folder, number);
+    let ledger = Ledger::import_snapshot(store, &genesis, &manifest, source)
+        .with_context(|| name.to_string())?;
+    tracing::info!(height = %ledger.tip().height, "the ledger starts from a snapshot");
+    drop(ledger);
+    data.take_joined()
+}
+
+/// A place beside the ledger, with nothing in it.
+fn empty_place(data: &DataDir) -> Result<PathBuf> {
+    let path = data.joining();
+    if path.exists() {
+        std::fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
+    }
+    Ok(path)
+}
+
+fn run_once(located: &Located) -> Result<Next> {
+    let config = located.config()?;
+    let data = &located.data;
     let (runtime, stop) = start_runtime()?;
     let listener = runtime
         .block_on(TcpListener::bind(config.http.listen))
         .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
     let (ledger, agencies, genesis_file) = open(located, None, None)?;
-    let node = Node::new(ledger, agencies, config.agency, genesis_file).with_limits(config.limits);
+    let spool =
+        Spool::new(data.snapshots()).with_context(|| data.snapshots().display().to_string())?;
+    let node = Node::new(ledger, agencies, config.agency, genesis_file)
+        .with_limits(config.limits)
+        .with_snapshots(spool);
     let node = Arc::new(node);
     let started = runtime.block_on(http_server(listener, &node, config));
     let consortium = Consortium {
         node: node.clone(),
         config: config.clone(),
-        home: data.consensus(),
+        data: data.clone(),
     };
     let agreement = runtime.spawn(consortium.run(stop.clone()));
     let settling = std::thread::Builder::new()
@@ -69,15 +131,28 @@ pub fn run(located: &Located, _snapshot: Option<&Path>) -> Result<()> {
     let _ = settling.join();
     runtime.shutdown_timeout(GRACE);
     // Closes the databases: whoever else held the node has ended by now.
-    match Arc::try_unwrap(node) {
-        Ok(node) => drop(node),
-        Err(_) => tracing::warn!("work was cut off; the next start picks it up"),
-    }
-    drop(lock);
+    let closed = match Arc::try_unwrap(node) {
+        Ok(node) => {
+            drop(node);
+            true
+        }
+        Err(_) => {
+            tracing::warn!("work was cut off; the next start picks it up");
+            false
+        }
+    };
     outcome?;
-    agreed?;
-    tracing::info!("stopped");
-    Ok(())
+    match agreed? {
+        End::Stop => Ok(Next::Stop),
+        _ if !closed => Err(anyhow!(
+            "the databases are still in use; start the node again"
+        )),
+        End::Joined => {
+            data.take_joined()?;
+            Ok(Next::Again)
+        }
+        End::NewSchema | End::NewKeys => Ok(Next::Again),
+    }
 }
 
 async fn http_server(
@@ -107,7 +182,7 @@ fn settle(node: &Node) {
 struct Consortium {
     node: Arc<Node>,
     config: Config,
-    home: PathBuf,
+    data: DataDir,
 }
 
 /// Why they ended.
@@ -116,11 +191,15 @@ enum End {
     Stop,
     /// The agency has new keys.
     NewKeys,
+    /// There is a new schema: what the agency derives from it is derived again.
+    NewSchema,
+    /// The ledger came from a snapshot.
+    Joined,
 }
 
 impl Consortium {
     /// Runs until the node stops. If network or consensus end by themselves, the node stops, too.
-    async fn run(self, stop: watch::Sender<bool>) -> Result<()> {
+    async fn run(self, stop: watch::Sender<bool>) -> Result<End> {
         /// Stops the node even when this task panics: a node without blocks must not linger.
         struct StopAll(watch::Sender<bool>);
         impl Drop for StopAll {
@@ -129,6 +208,15 @@ impl Consortium {
             }
         }
         let _stop_all = StopAll(stop.clone());
+        if self.node.ledger.tip().height == Height::GENESIS {
+            let joined = tokio::select! {
+                joined = self.join() => joined?,
+                () = stopped(stop.subscribe()) => return Ok(End::Stop),
+            };
+            if joined {
+                return Ok(End::Joined);
+            }
+        }
         loop {
             let keys = self.agency_keys()?;
             let running = self.start(&keys).await?;
@@ -136,7 +224,7 @@ impl Consortium {
             self.node.set_network(None);
             running.stop().await;
             match ended? {
-                End::Stop => return Ok(()),
+                end @ (End::Stop | End::NewSchema | End::Joined) => return Ok(end),
                 End::NewKeys => tracing::info!("network and consensus start again with new keys"),
             }
         }
@@ -147,14 +235,49 @@ impl Consortium {
         Ok(agency.context("no vault")?.keys())
     }
 
-    async fn start(&self, keys: &AgencyKeys) -> Result<Running> {
-        let network = NetworkConfig {
+    fn network_config(&self, keys: &AgencyKeys) -> NetworkConfig {
+        NetworkConfig {
             chain: *self.node.ledger.chain_id(),
             key: NetworkKey::from_seed(&keys.network().to_seed()),
             listen: self.config.p2p.listen.clone(),
             peers: self.config.p2p.peers.clone(),
             limits: Limits::default(),
+        }
+    }
+
+    /// A node without blocks fetches a snapshot when the others are far ahead. Says whether it has one; if
+    /// nobody gives one, blocks are replayed.
+    async fn join(&self) -> Result<bool> {
+        let keys = self.agency_keys()?;
+        let gateway = Gateway::open(&self.node).context("starting a thread")?;
+        let registry = Registry::from(&*self.node.ledger.consortium());
+        let network = Network::start(self.network_config(&keys), registry, gateway)
+            .await
+            .context("p2p.listen")?;
+        let genesis = self.node.ledger.genesis().clone();
+        let joiner = Joiner::new(network.handle(), genesis, self.config.agency);
+        let joined = match joiner.target().await {
+            None => false,
+            Some(height) => {
+                tracing::info!(%height, "the others are far ahead: fetching a snapshot");
+                self.node.set_fetching(true);
+                let fetched = joiner.fetch(height, &empty_place(&self.data)?).await;
+                self.node.set_fetching(false);
+                match fetched {
+                    Ok(()) => true,
+                    Err(error) => {
+                        tracing::warn!(%error, "no snapshot; the blocks are replayed");
+                        false
+                    }
+                }
+            }
         };
+        network.stop().await;
+        Ok(joined)
+    }
+
+    async fn start(&self, keys: &AgencyKeys) -> Result<Running> {
+        let network = self.network_config(keys);
         let identity = Identity {
             agency: self.config.agency,
             validator: Some(Arc::new(SecretKey::from_seed(&keys.validator().to_seed()))),
@@ -164,9 +287,8 @@ impl Consortium {
             ..Timing::default()
         };
         let gateway = Gateway::open(&self.node).context("starting a thread")?;
-        let node = self.node.clone();
-        let running =
-            consensus::start(node, identity, network, gateway, timing, &self.home).await?;
+        let (node, home) = (self.node.clone(), self.data.consensus());
+        let running = consensus::start(node, identity, network, gateway, timing, &home).await?;
         self.node.set_network(Some(running.network.clone()));
         Ok(running)
     }
@@ -174,6 +296,7 @@ impl Consortium {
     /// Looks after the network until something ends it.
     async fn watch(&self, running: &Running, stop: watch::Receiver<bool>) -> Result<End> {
         let mut rules = self.node.watch_rules();
+        let schema = self.node.ledger.consortium().schema;
         let mut round = tokio::time::interval(LOOK_ROUND);
         round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let stop = stopped(stop);
@@ -185,7 +308,11 @@ impl Consortium {
                 changed = rules.changed() => {
                     changed.context("the node has gone")?;
                     rules.mark_unchanged();
-                    if self.follow_keys()? {
+                    let keys = self.follow_keys()?;
+                    if self.node.ledger.consortium().schema != schema {
+                        return Ok(End::NewSchema);
+                    }
+                    if keys {
                         return Ok(End::NewKeys);
                     }
                 }

@@ -134,7 +134,10 @@ impl Manifest {
         // Names lead nowhere but into the folder.
         let plain = |name: &String| {
             let mut parts = Path::new(name).components();
-            matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
+            matches!(
+                (parts.next(), parts.next()),
+                (Some(Component::Normal(_)), None)
+            )
         };
         if manifest.files.len() > MAX_FILES || !manifest.files.keys().all(plain) {
             return Err(bad("files: names that no backup has"));
@@ -160,9 +163,10 @@ impl Vault {
         for item in fs::read_dir(&files).map_err(at(&files))? {
             let item = item.map_err(at(&files))?;
             let path = item.path();
-            let name = item.file_name().into_string().map_err(|_| {
-                BackupError::Damaged(path.clone(), "its name is not text")
-            })?;
+            let name = item
+                .file_name()
+                .into_string()
+                .map_err(|_| BackupError::Damaged(path.clone(), "its name is not text"))?;
             entries.insert(name, sync_and_hash(&path)?);
         }
         // As they are in the copy, not as they are by now.
@@ -235,7 +239,10 @@ impl Vault {
             }
             let vault = Self::open(&partial, key, &manifest.chain, agency)?;
             if vault.code(&manifest) != manifest.code {
-                return Err(BackupError::Damaged(folder.join(MANIFEST), "its code is wrong"));
+                return Err(BackupError::Damaged(
+                    folder.join(MANIFEST),
+                    "its code is wrong",
+                ));
             }
             drop(vault);
             fs::rename(&partial, path).map_err(at(path))?;
@@ -292,7 +299,13 @@ mod tests {
     }
 
     fn restore(dir: &Path, key: &VaultKey) -> Result<Manifest, BackupError> {
-        Vault::restore(&dir.join("b"), &dir.join("home/vault"), key, Some(&CHAIN), AGENCY)
+        Vault::restore(
+            &dir.join("b"),
+            &dir.join("home/vault"),
+            key,
+            Some(&CHAIN),
+            AGENCY,
+        )
     }
 
     #[test]
@@ -367,14 +380,21 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let (vault, key) = vault(dir.path());
         let old = vault.keys().agency(AGENCY, "a");
-        let first = vault.new_keys(&[KeyKind::Validator], &mut OsRng).expect("new");
-        let second = vault.new_keys(&[KeyKind::Network], &mut OsRng).expect("new");
+        let first = vault
+            .new_keys(&[KeyKind::Validator], &mut OsRng)
+            .expect("new");
+        let second = vault
+            .new_keys(&[KeyKind::Network], &mut OsRng)
+            .expect("new");
         assert_eq!(vault.follow_keys(&old).expect("followed"), Followed::Same);
         // Both proposals are adopted, in whatever order: each key comes from its own set.
         let mut ledger = old.clone();
         ledger.validator_key = first.validator().public();
         ledger.network_key = second.network().public();
-        assert_eq!(vault.follow_keys(&ledger).expect("followed"), Followed::Changed);
+        assert_eq!(
+            vault.follow_keys(&ledger).expect("followed"),
+            Followed::Changed
+        );
         assert_eq!(vault.keys().agency(AGENCY, "a"), ledger);
         drop(vault);
         let vault = Vault::open(&dir.path().join("v"), &key, &CHAIN, AGENCY).expect("opens");
@@ -383,6 +403,9 @@ mod tests {
         let missing = vault.follow_keys(&foreign).expect("followed");
         assert_eq!(missing, Followed::Missing(KeyKind::Validator));
         assert_eq!(vault.keys().agency(AGENCY, "a"), ledger);
-        assert_eq!(vault.follow_keys(&old).expect("followed"), Followed::Changed);
+        assert_eq!(
+            vault.follow_keys(&old).expect("followed"),
+            Followed::Changed
+        );
     }
 }
