@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_malachitebft_app_channel::app::consensus::{LivenessMsg, SignedConsensusMsg};
 use arc_malachitebft_app_channel::app::engine::network::{
@@ -24,11 +25,16 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::counters::Counters;
 use super::frame::Channel;
 use super::{Network, NetworkHandle};
+
+/// Parts of the engine that subscribe: consensus and sync.
+const SUBSCRIBERS: usize = 2;
+/// How long the second one may take after the first one.
+const SUBSCRIBE: Duration = Duration::from_millis(500);
 
 /// What the engine tells the swarm's task.
 pub(super) enum Command {
@@ -102,7 +108,9 @@ impl Network {
         let events = self.events.take().ok_or(AttachError::Attached)?;
         let codec = Arc::new(codec);
         let told = Arc::new(Mutex::new(Told::default()));
+        let (subscribers, subscribed) = watch::channel(0);
         let actor = EngineNetwork {
+            subscribers,
             codec: codec.clone(),
             told: told.clone(),
             commands: self.commands.clone(),
@@ -120,12 +128,23 @@ impl Network {
         tokio::spawn({
             let network = network.clone();
             async move {
+                wait_for_subscribers(subscribed).await;
                 pump.run(events).await;
                 // The engine stops its node when this actor ends.
                 network.stop(Some("the network has stopped".into()));
             }
         });
         Ok(network)
+    }
+}
+
+/// Messages that came before the engine's parts have subscribed wait where their number is bounded:
+/// given on earlier, they would be lost, and not sent again because they were seen.
+async fn wait_for_subscribers(mut subscribed: watch::Receiver<usize>) {
+    // An error means that the actor is gone.
+    if subscribed.wait_for(|n| *n > 0).await.is_ok() {
+        let all = subscribed.wait_for(|n| *n >= SUBSCRIBERS);
+        let _ = tokio::time::timeout(SUBSCRIBE, all).await;
     }
 }
 
@@ -334,6 +353,7 @@ where
 struct EngineNetwork<Ctx: Context, C> {
     codec: Arc<C>,
     told: Arc<Mutex<Told<Ctx>>>,
+    subscribers: watch::Sender<usize>,
     commands: mpsc::Sender<Command>,
     handle: NetworkHandle,
     requests: AtomicU64,
@@ -423,7 +443,10 @@ where
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Msg::Subscribe(subscriber) => lock(&self.told).subscribe(subscriber),
+            Msg::Subscribe(subscriber) => {
+                lock(&self.told).subscribe(subscriber);
+                self.subscribers.send_modify(|n| *n += 1);
+            }
             Msg::PublishConsensusMsg(message) => {
                 let bytes = self.encode("consensus message", &message);
                 self.publish(Channel::Consensus, bytes).await?;
