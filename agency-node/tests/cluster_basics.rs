@@ -9,6 +9,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use support::cluster::{Address, Cluster, init, run};
@@ -19,6 +20,12 @@ use zkbureau_ledger::block::SignedHeader;
 
 /// What takes a while on a busy machine.
 const LONG: Duration = Duration::from_secs(120);
+
+/// One consortium at a time: each keeps every core busy.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Agencies that are not combined yet.
 fn agencies(dir: &Path, count: usize) {
@@ -170,6 +177,7 @@ fn everybody_has(cluster: &Cluster, records: &[u64]) -> bool {
 
 #[test]
 fn four_agencies_agree_and_one_that_was_killed_catches_up() {
+    let _turn = turn();
     let mut cluster = Cluster::new(4);
     cluster.start_all();
     let mut expected = Vec::new();
@@ -229,5 +237,182 @@ fn four_agencies_agree_and_one_that_was_killed_catches_up() {
         let checked = cluster.json(node, &["vault", "verify", "--json"]);
         assert_eq!(checked["vaults"][0]["entries"], expected[node]);
     }
+    cluster.stop_all();
+}
+
+/// Votes at nodes for a proposal that was opened.
+fn vote(cluster: &Cluster, proposal: &serde_json::Value, nodes: &[usize]) -> serde_json::Value {
+    let id = proposal["proposal"].as_str().unwrap();
+    let mut last = proposal.clone();
+    for node in nodes {
+        let node = *node;
+        cluster.wait("the proposal is known", LONG, |c| {
+            let list = c.json(node, &["governance", "list", "--json"]);
+            let open = list["open"].as_array().unwrap();
+            open.iter().any(|open| open["proposal"] == id)
+        });
+        last = cluster.json(node, &["governance", "vote", &id[..12], "--json"]);
+    }
+    last
+}
+
+/// Publishes corrections until the chain has a height.
+fn grow(cluster: &Cluster, height: u64) {
+    let mut seed = 100;
+    while cluster.height(0) < height {
+        seed += 1;
+        let (text, _) = people::file(5, seed);
+        let file = cluster.write("grow.csv", &text);
+        run(&mut cluster.import_command(0, &file, "2024-03", &["--correct"]));
+    }
+}
+
+#[test]
+fn an_agency_is_admitted_joins_from_a_snapshot_gets_new_keys_and_is_removed() {
+    let _turn = turn();
+    let mut cluster = Cluster::with_room(4, 5);
+    cluster.start_all();
+    grow(&cluster, 70);
+    let part = cluster.add(4);
+    let part = part.to_str().unwrap();
+
+    let proposal = cluster.json(
+        0,
+        &[
+            "governance",
+            "propose",
+            "--title",
+            "admit the fifth",
+            "--admit",
+            part,
+            "--power",
+            "5=1",
+            "--json",
+        ],
+    );
+    assert!(proposal["adopted"].is_null(), "{proposal}");
+    assert_eq!(proposal["power"], 1);
+    assert_eq!(proposal["of"], 4);
+    let adopted = vote(&cluster, &proposal, &[1, 2]);
+    assert!(adopted["adopted"].is_u64(), "{adopted}");
+
+    cluster.start(4);
+    cluster.wait("the fifth has caught up", LONG, |c| {
+        http::get(&c.url(4), "/readyz").status == 200 && c.height(4) >= 70
+    });
+    assert_eq!(
+        http::get(&cluster.url(4), "/v1/headers/1").status,
+        404,
+        "it has no old blocks"
+    );
+    let (text, people) = people::file(20, 5);
+    let file = cluster.write("fifth.csv", &text);
+    let result = cluster.import(4, &file, "2024-03");
+    assert_eq!(result["published"]["records"], people.records);
+    cluster.wait("the others have its records", LONG, |c| {
+        c.status(0)["agencies"][4]["records"] == people.records
+    });
+
+    // Four of five are needed now, so with one gone the fifth must sign.
+    cluster.kill(3);
+    let rotated = cluster.json(
+        4,
+        &[
+            "keys",
+            "rotate",
+            "--key",
+            "validator",
+            "--key",
+            "network",
+            "--key",
+            "sealing",
+            "--json",
+        ],
+    );
+    let adopted = vote(&cluster, &rotated, &[0, 1, 2]);
+    assert!(adopted["adopted"].is_u64(), "{adopted}");
+    cluster.wait("the fifth uses its new keys", LONG, |c| {
+        c.json(4, &["keys", "show", "--json"])["standing"] == "as on the ledger"
+            && http::get(&c.url(4), "/readyz").status == 200
+    });
+    grow(&cluster, cluster.height(0) + 6);
+    cluster.start(3);
+
+    let removal = cluster.json(
+        0,
+        &[
+            "governance",
+            "propose",
+            "--title",
+            "goodbye",
+            "--remove",
+            "5",
+            "--json",
+        ],
+    );
+    let adopted = vote(&cluster, &removal, &[1, 2, 3]);
+    assert!(adopted["adopted"].is_u64(), "{adopted}");
+    cluster.wait("the fifth is alone", LONG, |c| {
+        http::get(&c.url(4), "/readyz").status != 200
+    });
+    let before = cluster.height(4);
+    grow(&cluster, cluster.height(0) + 3);
+    assert!(cluster.height(4) <= before + 1, "it learns no more");
+    cluster.stop_all();
+}
+
+#[test]
+fn a_vault_and_a_ledger_come_back_from_their_copies() {
+    let _turn = turn();
+    let mut cluster = Cluster::new(4);
+    cluster.start_all();
+    let (text, people) = people::file(40, 3);
+    let file = cluster.write("all.csv", &text);
+    cluster.import(0, &file, "2024-03");
+    let (backup, snapshot) = (cluster.file("backup"), cluster.file("snapshot"));
+    let told = cluster.json(
+        0,
+        &[
+            "vault",
+            "backup",
+            "--json",
+            "--out",
+            backup.to_str().unwrap(),
+        ],
+    );
+    assert_eq!(told["entries"], people.records);
+    let told = cluster.json(
+        0,
+        &["snapshot", "--json", "--out", snapshot.to_str().unwrap()],
+    );
+    assert!(told["chunks"].as_u64().unwrap() > 0);
+    assert!(cluster.stop(0).success());
+
+    // The disk is gone, but for configuration, keys and the engine's log.
+    let home = cluster.members[0].home.clone();
+    fs::remove_dir_all(home.join("agency-1/vault")).unwrap();
+    fs::remove_dir_all(home.join("ledger")).unwrap();
+    let line = error_line(
+        &cluster.run(
+            0,
+            &["vault", "restore", cluster.file("none").to_str().unwrap()],
+        ),
+        2,
+    );
+    assert!(line.contains("none"), "{line}");
+    let told = cluster.json(0, &["vault", "restore", "--json", backup.to_str().unwrap()]);
+    assert_eq!(told["entries"], people.records);
+    cluster.spawn(0, &["--snapshot", snapshot.to_str().unwrap()]);
+    cluster.wait_serving(0);
+    cluster.wait("it is ready again", LONG, |c| {
+        http::get(&c.url(0), "/readyz").status == 200
+    });
+    let checked = cluster.json(0, &["vault", "verify", "--json"]);
+    assert_eq!(checked["vaults"][0]["entries"], people.records);
+    let (text, more) = people::file(40, 4);
+    let file = cluster.write("more.csv", &text);
+    run(&mut cluster.import_command(0, &file, "2024-03", &["--correct"]));
+    assert!(more.records > 0);
+    cluster.json(0, &["vault", "verify", "--json"]);
     cluster.stop_all();
 }

@@ -39,9 +39,15 @@ impl Address {
     }
 }
 
-/// Makes agencies and their genesis file under `dir`: data directories `agency-1`, `agency-2`, …, each with the
-/// others as peers; `issuer.key`, `auditor.key`, `schema.toml`, `map.toml`, `genesis.json` beside them.
-pub fn found(dir: &Path, addresses: &[Address], schema: &str, map: &str) -> Vec<PathBuf> {
+/// Makes agencies of the first `nodes` addresses and their genesis file under `dir`: data directories `agency-1`,
+/// `agency-2`, …, each with all other addresses as peers; `issuer.key`, `auditor.key`, `schema.toml`, `map.toml`, `genesis.json` beside them.
+pub fn found(
+    dir: &Path,
+    addresses: &[Address],
+    nodes: usize,
+    schema: &str,
+    map: &str,
+) -> Vec<PathBuf> {
     fs::write(dir.join("schema.toml"), schema).unwrap();
     fs::write(dir.join("map.toml"), map).unwrap();
     for (id, name) in [("issuer", "identity office"), ("auditor", "regulator")] {
@@ -50,7 +56,7 @@ pub fn found(dir: &Path, addresses: &[Address], schema: &str, map: &str) -> Vec<
         command.args(["keys", "new", "--id", "1", "--name", name, "--out"]);
         run(command.arg(key));
     }
-    let homes: Vec<PathBuf> = (0..addresses.len())
+    let homes: Vec<PathBuf> = (0..nodes)
         .map(|node| init(dir, addresses, node, None))
         .collect();
     let mut command = binary();
@@ -116,6 +122,7 @@ pub struct Member {
 pub struct Cluster {
     /// The agencies' nodes.
     pub members: Vec<Member>,
+    addresses: Vec<Address>,
     dir: TempDir,
 }
 
@@ -130,7 +137,7 @@ impl Cluster {
     pub fn with_room(nodes: usize, room: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let addresses: Vec<Address> = (0..room).map(|_| Address::free()).collect();
-        let homes = found(dir.path(), &addresses[..nodes], people::SCHEMA, people::MAP);
+        let homes = found(dir.path(), &addresses, nodes, people::SCHEMA, people::MAP);
         let members = homes
             .into_iter()
             .zip(&addresses)
@@ -140,7 +147,25 @@ impl Cluster {
                 child: None,
             })
             .collect();
-        Self { members, dir }
+        Self {
+            members,
+            addresses,
+            dir,
+        }
+    }
+
+    /// Makes an agency that is to be admitted, at an address that the others know. Gives its public part.
+    pub fn add(&mut self, node: usize) -> PathBuf {
+        assert_eq!(node, self.members.len());
+        let genesis = self.file("genesis.json");
+        let home = init(self.dir.path(), &self.addresses, node, Some(&genesis));
+        let part = home.join("agency-part.json");
+        self.members.push(Member {
+            home,
+            address: self.addresses[node],
+            child: None,
+        });
+        part
     }
 
     /// A file beside the data directories.
