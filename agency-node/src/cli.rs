@@ -96,6 +96,15 @@ pub struct Init {
     /// Address of the HTTP API.
     #[arg(long, default_value = "127.0.0.1:7600", value_name = "ADDR")]
     pub http: SocketAddr,
+    /// Certificate chain of the HTTP API, PEM. Without one the API is served on loopback only.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Private key of the certificate, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
+    /// Serve plain HTTP on an address that is not loopback, because something else protects it.
+    #[arg(long, conflicts_with = "tls_certificate")]
+    pub insecure_http: bool,
     /// Address for the other nodes, as a multiaddress.
     #[arg(
         long,

@@ -1,6 +1,7 @@
 //! `init`: an agency's keys, configuration and public part.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
@@ -62,16 +63,24 @@ pub fn run(args: &Init) -> Outcome {
 /// The text of agency.toml.
 fn configuration(args: &Init) -> anyhow::Result<String> {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let path = |file: &Path| -> anyhow::Result<String> {
+        let file = std::path::absolute(file)?;
+        let text = file.to_str().context("a file's path is not UTF-8")?;
+        Ok(quoted(text))
+    };
     let (secret, kind) = match (&args.passphrase_file, &args.passphrase_env) {
-        (Some(file), _) => {
-            let file = std::path::absolute(file)?;
-            let file = file
-                .to_str()
-                .context("the passphrase file's path is not UTF-8")?;
-            (format!("{{ file = {} }}", quoted(file)), "passphrase")
-        }
+        (Some(file), _) => (format!("{{ file = {} }}", path(file)?), "passphrase"),
         (None, Some(name)) => (format!("{{ env = {} }}", quoted(name)), "passphrase"),
         (None, None) => ("{ file = \"vault.key\" }".to_owned(), "key"),
+    };
+    let tls = match (&args.tls_certificate, &args.tls_key) {
+        (Some(certificate), Some(key)) => format!(
+            "tls = {{ certificate = {}, key = {} }}",
+            path(certificate)?,
+            path(key)?
+        ),
+        _ if args.insecure_http => "insecure_http = true".to_owned(),
+        _ => "# tls = { certificate = \"cert.pem\", key = \"key.pem\" }".to_owned(),
     };
     let mut text = format!(
         "# How this agency's node is run. Relative paths start at this file.\n\
@@ -83,7 +92,7 @@ fn configuration(args: &Init) -> anyhow::Result<String> {
          kind = \"{kind}\"\n\n\
          [http]\n\
          listen = \"{}\"\n\
-         # tls = {{ certificate = \"cert.pem\", key = \"key.pem\" }}\n\n\
+         {tls}\n\n\
          [p2p]\n\
          listen = \"{}\"\n\n\
          # Where the other agencies are reached: number = multiaddress.\n\

@@ -19,7 +19,24 @@ struct Answer {
     time_ms: TimeMs,
     agencies: Vec<Agency>,
     waiting: Waiting,
+    ready: Ready,
+    #[serde(default)]
+    peers: Vec<Peer>,
     pid: u32,
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    ready: bool,
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Peer {
+    name: String,
+    connected: bool,
+    through: Vec<AgencyId>,
+    height: Option<Height>,
 }
 
 #[derive(Deserialize)]
@@ -53,6 +70,10 @@ pub fn run(args: &Status) -> Outcome {
         text::time(status.time_ms),
         status.pid
     );
+    match (&status.ready.ready, &status.ready.reason) {
+        (false, Some(reason)) => println!("not ready: {reason}"),
+        _ => println!("ready"),
+    }
     println!(
         "{} waiting for a block",
         text::counted(status.waiting.transactions, "transaction")
@@ -71,6 +92,15 @@ pub fn run(args: &Status) -> Outcome {
             text::count(agency.records),
             text::count(agency.batches)
         );
+    }
+    for peer in &status.peers {
+        let way = match (peer.connected, peer.through.first()) {
+            (true, _) => "connected".to_owned(),
+            (false, Some(through)) => format!("through {through}"),
+            (false, None) => "not connected".to_owned(),
+        };
+        let height = peer.height.map_or("-".to_owned(), |h| h.to_string());
+        println!("{:<24} {way}, height {height}", peer.name);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -94,6 +94,9 @@ pub fn init(dir: &Path, addresses: &[Address], node: usize, genesis: Option<&Pat
         let peer = format!("{}={}", other + 1, address.multiaddr());
         command.args(["--peer", &peer]);
     }
+    if !addresses[node].http.ip().is_loopback() {
+        command.arg("--insecure-http");
+    }
     if let Some(genesis) = genesis {
         command.arg("--genesis").arg(genesis);
     }
