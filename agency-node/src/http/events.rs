@@ -29,6 +29,7 @@ use zkbureau_circuits::encoding::Digest32;
 use zkbureau_ledger::LedgerError;
 use zkbureau_ledger::ids::{Height, TimeMs, TxHash};
 
+use super::metrics::Open;
 use super::problem::Problem;
 use super::{Api, Shared};
 use crate::node::Node;
@@ -179,7 +180,7 @@ pub async fn events(State(api): Shared, headers: HeaderMap) -> Result<Response, 
         queue,
         told: from,
         caught_up: false,
-        _place: place,
+        _held: (place, api.metrics.open_stream()),
     };
     let stream = stream::unfold(subscriber, Subscriber::next);
     let headers = [
@@ -214,7 +215,7 @@ struct Subscriber {
     told: Height,
     /// Whether the queue is enough from here on.
     caught_up: bool,
-    _place: OwnedSemaphorePermit,
+    _held: (OwnedSemaphorePermit, Open),
 }
 
 type Item = Result<Bytes, Infallible>;

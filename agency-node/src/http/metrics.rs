@@ -32,6 +32,7 @@ pub struct Metrics {
     seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     connections: Gauge,
     refused: Counter,
+    subscribers: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -46,7 +47,8 @@ struct RouteLabels {
     route: String,
 }
 
-/// An open connection: counted as long as it lives.
+/// An open connection or stream: counted as long as it lives.
+#[derive(Debug)]
 pub struct Open(Gauge);
 
 impl Drop for Open {
@@ -62,7 +64,13 @@ impl Metrics {
         let new: fn() -> Histogram = || Histogram::new(SECONDS);
         let seconds = Family::new_with_constructor(new);
         let (connections, refused) = (Gauge::default(), Counter::default());
+        let subscribers = Gauge::default();
         let mut registry = Registry::default();
+        registry.register(
+            "zkbureau_event_subscribers",
+            "Listeners to the stream of events",
+            subscribers.clone(),
+        );
         let http = registry.sub_registry_with_prefix("zkbureau_http");
         http.register("requests", "Requests answered", requests.clone());
         http.register(
@@ -83,6 +91,7 @@ impl Metrics {
             seconds,
             connections,
             refused,
+            subscribers,
         }
     }
 
@@ -113,6 +122,12 @@ impl Metrics {
     pub fn open_connection(&self) -> Open {
         self.connections.inc();
         Open(self.connections.clone())
+    }
+
+    /// Counts a subscriber for as long as the result lives.
+    pub fn open_stream(&self) -> Open {
+        self.subscribers.inc();
+        Open(self.subscribers.clone())
     }
 
     /// Counts a connection that was closed at once.

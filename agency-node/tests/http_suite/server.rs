@@ -1,0 +1,174 @@
+//! A served node without a block producer: tests make the blocks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use rand_core::OsRng;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use zkbureau_agency_node::agency::Agency;
+use zkbureau_agency_node::http::{Server, Settings};
+use zkbureau_agency_node::node::{Node, now};
+use zkbureau_agency_node::vault::{Vault, VaultKey};
+use zkbureau_circuits::encoding::Document;
+use zkbureau_circuits::ids::AgencyId;
+use zkbureau_ledger::block::{Block, Certificate};
+use zkbureau_ledger::ids::{Day, TimeMs};
+use zkbureau_ledger::keys::SecretKey;
+use zkbureau_ledger::transaction::{AnchorConsent, Transaction};
+use zkbureau_ledger::{Genesis, Ledger, RocksStore};
+
+use crate::support::Net;
+use crate::support::http::{Answer, get, post};
+
+pub const PROPOSER: AgencyId = AgencyId(1);
+
+/// A node that is served until this is dropped.
+pub struct Served {
+    _net: Net,
+    runtime: Option<Runtime>,
+    pub node: Arc<Node>,
+    pub url: String,
+    stop: Option<oneshot::Sender<()>>,
+    server: Option<JoinHandle<()>>,
+    anchors: AtomicU8,
+}
+
+impl Served {
+    /// With settings; loopback clients are counted like any others.
+    pub fn new(mut settings: Settings) -> Self {
+        settings.trust_loopback = false;
+        Self::with(settings)
+    }
+
+    /// With these very settings.
+    pub fn with(settings: Settings) -> Self {
+        let net = Net::new(2);
+        let node = Arc::new(open(&net));
+        let runtime = Runtime::new().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let scheme = if settings.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let server = Server::new(listener, node.clone(), settings).unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = runtime.spawn(async move {
+            let ended = server.run(async {
+                let _ = stopped.await;
+            });
+            ended.await.unwrap();
+        });
+        let served = Self {
+            _net: net,
+            runtime: Some(runtime),
+            node,
+            url: format!("{scheme}://{address}"),
+            stop: Some(stop),
+            server: Some(server),
+            anchors: AtomicU8::new(0),
+        };
+        served.block(vec![]);
+        served
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        get(&self.url, path)
+    }
+
+    pub fn post(&self, path: &str, body: &[u8]) -> Answer {
+        post(&self.url, path, body)
+    }
+
+    /// `127.0.0.1:41234`.
+    pub fn address(&self) -> &str {
+        self.url.split_once("://").unwrap().1
+    }
+
+    /// Makes a block.
+    pub fn block(&self, transactions: Vec<Transaction>) -> Block {
+        let ledger = &self.node.ledger;
+        let checked = ledger
+            .check_stateless(transactions)
+            .into_iter()
+            .map(|checked| checked.unwrap())
+            .collect();
+        let time = TimeMs(now().0.max(ledger.tip().time_ms.0 + 1));
+        let proposal = ledger.propose(PROPOSER, time, checked).unwrap();
+        self.node.put_aside(&proposal.dropped, &proposal.deferred);
+        let block = proposal.executed.block().clone();
+        let agency = &self.node.agencies[&PROPOSER];
+        let key = SecretKey::from_seed(&agency.keys().validator().to_seed());
+        let certificate = Certificate::single(&block.header, 0, PROPOSER, &key);
+        ledger.commit(proposal.executed, certificate).unwrap();
+        self.node.committed(&block);
+        block
+    }
+
+    /// A consent anchor that is not on the ledger.
+    pub fn anchor(&self) -> Transaction {
+        let today = self.node.ledger.tip().time_ms.day();
+        let number = self.anchors.fetch_add(1, Ordering::SeqCst);
+        AnchorConsent {
+            commitment: [number; 32],
+            use_key: SecretKey::random(&mut OsRng).public(),
+            revocation_key: SecretKey::random(&mut OsRng).public(),
+            expiry: Day(today.0 + 3),
+        }
+        .into()
+    }
+
+    pub fn post_transaction(&self, transaction: &Transaction) -> Answer {
+        self.post("/v1/transactions", &transaction.to_bytes())
+    }
+
+    /// Stops serving; requests in hand are finished.
+    pub fn stop(&mut self) {
+        self.node.stop();
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        let (runtime, server) = (self.runtime.as_ref().unwrap(), self.server.take());
+        if let Some(server) = server {
+            runtime
+                .block_on(async {
+                    tokio::time::timeout(std::time::Duration::from_secs(20), server).await
+                })
+                .expect("the server ends")
+                .unwrap();
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.node.stop();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn open(net: &Net) -> Node {
+    let file = std::fs::read(net.data().join("genesis.json")).unwrap();
+    let genesis = Genesis::from_json(&file).unwrap();
+    let store = RocksStore::open(net.data().join("ledger")).unwrap();
+    let ledger = Arc::new(Ledger::open(store, &genesis).unwrap());
+    let key = VaultKey::from_key_file(&net.data().join("vault.key")).unwrap();
+    let mut agencies = BTreeMap::new();
+    for agency in &genesis.agencies {
+        let path = net
+            .data()
+            .join(format!("agency-{}", agency.id.0))
+            .join("vault");
+        let vault = Vault::open(&path, &key, &genesis.chain_id(), agency.id).unwrap();
+        let agency = Agency::open(vault, ledger.clone()).unwrap();
+        agencies.insert(agency.id(), Arc::new(agency));
+    }
+    Node::new(ledger, agencies, PROPOSER, file)
+}
