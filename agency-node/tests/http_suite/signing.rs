@@ -51,7 +51,7 @@ impl Signing {
         let nonce = self
             .nonce
             .clone()
-            .unwrap_or_else(|| format!("nonce-{}", NONCE.fetch_add(1, Ordering::SeqCst)));
+            .unwrap_or_else(|| format!("nonce-{:08}", NONCE.fetch_add(1, Ordering::SeqCst)));
         let created = (now().0 / 1000) as i64 - self.late;
         let digest = format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(body)));
         let (line, covered) = if method == "POST" {
