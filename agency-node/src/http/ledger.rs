@@ -21,7 +21,7 @@ use crate::node::{Node, now};
 /// One part of a path, as text.
 pub type Part = Result<Path<String>, PathRejection>;
 /// Two parts.
-type Parts = Result<Path<(String, String)>, PathRejection>;
+pub type Parts = Result<Path<(String, String)>, PathRejection>;
 
 /// The genesis file, byte for byte.
 #[utoipa::path(get, path = "/v1/genesis", tag = "ledger",
@@ -79,7 +79,7 @@ pub async fn roots(State(api): Shared, part: Part) -> Result<Response, Problem> 
 }
 
 /// Proof of a value of the registry.
-#[utoipa::path(get, path = "/v1/proofs/{height}/registry/{value}", tag = "proofs", params(("height" = u64, Path, description = "Height"), ("value" = String, Path, description = "consortium, schema or columns")),
+#[utoipa::path(get, path = "/v1/proofs/{height}/registry/{value}", tag = "proofs", params(("height" = u64, Path, description = "Height"), ("value" = String, Path, description = "consortium, schema, columns or open-proposals")),
     responses((status = 200, description = "`RegistryProof`, canonical bytes", content_type = "application/octet-stream", body = Canonical)))]
 pub async fn registry_proof(State(api): Shared, parts: Parts) -> Result<Response, Problem> {
     let (at, value) = two(parts)?;
@@ -87,10 +87,11 @@ pub async fn registry_proof(State(api): Shared, parts: Parts) -> Result<Response
         "consortium" => RegistryKey::Consortium,
         "schema" => RegistryKey::Schema,
         "columns" => RegistryKey::Columns,
+        "open-proposals" => RegistryKey::OpenProposals,
         _ => {
             return Err(Problem::not_found(
                 "value",
-                "the registry has consortium, schema and columns",
+                "the registry has consortium, schema, columns and open-proposals",
             ));
         }
     };
@@ -115,7 +116,8 @@ pub async fn audit_proof(State(api): Shared, parts: Parts) -> Result<Response, P
     proof(&api, at, RegistryKey::Audit(id)).await
 }
 
-async fn proof(api: &Arc<Api>, at: Height, key: RegistryKey) -> Result<Response, Problem> {
+/// Proof of a registry value, or of its absence.
+pub async fn proof(api: &Arc<Api>, at: Height, key: RegistryKey) -> Result<Response, Problem> {
     let node = api.node.clone();
     let proof = api
         .reads
@@ -231,7 +233,8 @@ fn height(part: Part) -> Result<Height, Problem> {
     parse_height(&text)
 }
 
-fn two(parts: Parts) -> Result<(Height, String), Problem> {
+/// A height and something else.
+pub fn two(parts: Parts) -> Result<(Height, String), Problem> {
     let Path((height, other)) = parts.map_err(|_| not_text("path"))?;
     Ok((parse_height(&height)?, other))
 }
@@ -242,7 +245,8 @@ pub fn digest<T: FromStr>(part: Part, field: &'static str) -> Result<T, Problem>
     parse_digest(&text, field)
 }
 
-fn parse_digest<T: FromStr>(text: &str, field: &'static str) -> Result<T, Problem> {
+/// A digest.
+pub fn parse_digest<T: FromStr>(text: &str, field: &'static str) -> Result<T, Problem> {
     text.parse()
         .map_err(|_| Problem::malformed(field, "expected 64 hexadecimal digits").limit(64))
 }

@@ -7,7 +7,7 @@
 //!
 //! - [`serve`](mod@serve), [`tls`], [`stream`]: connections, their bounds and timeouts; [`settings`];
 //! - [`routes`], [`openapi`]: what is served, and its description;
-//! - [`ledger`], [`transactions`], [`agencies`], [`status`], [`events`], [`health`]: the handlers;
+//! - [`ledger`], [`transactions`], [`agencies`], [`status`], [`governance`], [`events`], [`health`]: the handlers;
 //! - [`caller`], [`signature`], [`quota`]: who asks, and how often;
 //! - [`problem`], [`body`], [`idempotency`], [`gate`], [`metrics`]: what handlers share.
 //!
@@ -18,6 +18,7 @@ mod body;
 mod caller;
 mod events;
 mod gate;
+mod governance;
 mod health;
 mod idempotency;
 mod ledger;

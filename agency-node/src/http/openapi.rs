@@ -9,7 +9,7 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{ContentBuilder, HttpMethod, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::{agencies, body, events, health, ledger, problem, status, transactions};
+use super::{agencies, body, events, governance, health, ledger, problem, status, transactions};
 
 /// Canonical bytes (`circuits/spec/encoding.md`).
 #[derive(ToSchema)]
@@ -40,7 +40,13 @@ pub struct Canonical(#[expect(dead_code, reason = "describes a format")] Vec<u8>
         ledger::registry_proof,
         ledger::anchor_proof,
         ledger::audit_proof,
+        governance::proposal_proof,
+        governance::key_proof,
+        governance::party_proof,
+        governance::evidence_proof,
         ledger::anchor,
+        governance::validator_changes,
+        governance::governance,
         agencies::ask,
         agencies::audit,
     ),

@@ -7,7 +7,7 @@ use axum::routing::{MethodRouter, get, post};
 use std::sync::Arc;
 
 use super::problem::Problem;
-use super::{Api, agencies, events, health, ledger, openapi, status, transactions};
+use super::{Api, agencies, events, governance, health, ledger, openapi, status, transactions};
 
 /// A router that knows its routes.
 pub struct Routes {
@@ -57,7 +57,22 @@ pub fn routes() -> Routes {
     )
     .get("/v1/proofs/{height}/anchors/{id}", ledger::anchor_proof)
     .get("/v1/proofs/{height}/audits/{id}", ledger::audit_proof)
+    .get(
+        "/v1/proofs/{height}/proposals/{id}",
+        governance::proposal_proof,
+    )
+    .get("/v1/proofs/{height}/keys/{key}", governance::key_proof)
+    .get(
+        "/v1/proofs/{height}/parties/{kind}/{id}",
+        governance::party_proof,
+    )
+    .get(
+        "/v1/proofs/{height}/evidence/{agency}/{at}",
+        governance::evidence_proof,
+    )
     .get("/v1/anchors/{id}", ledger::anchor)
+    .get("/v1/validators/changes", governance::validator_changes)
+    .get("/v1/governance", governance::governance)
     .post("/v1/agencies/{agency}/asks", agencies::ask)
     .post("/v1/agencies/{agency}/audits", agencies::audit);
     routes.router = routes
@@ -91,7 +106,9 @@ mod tests {
     #[test]
     fn nothing_about_a_person_is_in_a_template() {
         // Whoever adds a parameter decides here that it may be in an access log.
-        let public = ["height", "hash", "value", "id", "agency"];
+        let public = [
+            "height", "hash", "value", "id", "agency", "key", "kind", "at",
+        ];
         for (_, path) in routes().list {
             for part in path.split('/').filter_map(|p| p.strip_prefix('{')) {
                 let name = part.trim_end_matches('}');
