@@ -195,6 +195,7 @@ pub async fn start_on(
         None => ConsensusContext::new_full_node(address, Box::new(verifier)),
     };
     let meters = Arc::new(Meters::default());
+    node.set_meters(meters.clone());
     let app = App::new(Parts {
         node,
         signer,

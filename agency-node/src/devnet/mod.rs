@@ -71,11 +71,10 @@ pub fn run(settings: &Settings<'_>) -> Result<()> {
 
     node.wait_for_first_block();
     let outcome = reconcile(&node).and_then(|()| {
-        let address = listener.local_addr()?;
         // Plain HTTP, every client is this machine's own.
         let http = http::Server::new(listener, node.clone(), http::Settings::default())
             .map_err(|e| anyhow!("{e}"))?;
-        serve(&runtime, address, http, &node, data, &stop)
+        serve(&runtime, http, &node, data, &stop)
     });
     node.stop();
     let produced = blocks

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::agency::{Agency, AnswerError};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -19,6 +18,9 @@ use super::ledger::Part;
 use super::openapi::Canonical;
 use super::problem::Problem;
 use super::{Api, Shared, body, idempotency};
+use crate::agency::{Agency, AnswerError};
+use crate::network::AskKind;
+use crate::node::{ASK_DEADLINE, AskError};
 
 /// What sealing adds to an ask: version, encapsulated key, length, tag.
 const SEAL_BYTES: usize = 1 + 32 + 4 + 16;
@@ -67,6 +69,13 @@ enum Kind {
 }
 
 impl Kind {
+    fn ask(self) -> AskKind {
+        match self {
+            Self::Ask => AskKind::Ask,
+            Self::Audit => AskKind::Audit,
+        }
+    }
+
     fn max_bytes(self) -> usize {
         match self {
             Self::Ask => AgencyAsk::MAX_BYTES + SEAL_BYTES,
@@ -85,19 +94,12 @@ async fn answer(
     let agency = find(api, agency)?;
     let key = idempotency::key(request.headers())?;
     let bytes: Arc<[u8]> = body::read(request, kind.max_bytes(), api).await?.into();
-    let route = format!("{kind:?}/{}", agency.id().0);
+    let route = format!("{:?}/{}", kind.ask(), agency.0);
     let run = || async {
-        let bytes = bytes.clone();
-        let answer = api
-            .answers
-            .run(move || {
-                match kind {
-                    Kind::Ask => agency.answer(&bytes, &mut OsRng),
-                    Kind::Audit => agency.answer_audit(&bytes, &mut OsRng),
-                }
-                .map_err(problem)
-            })
-            .await?;
+        let answer = match api.node.agencies.get(&agency) {
+            Some(agency) => here(api, agency.clone(), bytes.clone(), kind).await?,
+            None => elsewhere(api, agency, bytes.to_vec(), kind).await?,
+        };
         Ok(body::octets_reply(answer))
     };
     let outcome = api
@@ -107,15 +109,73 @@ async fn answer(
     outcome.map(body::reply)
 }
 
-fn find(api: &Api, agency: Part) -> Result<Arc<Agency<RocksStore>>, Problem> {
+/// The agency's own node answers, a bounded number at once.
+async fn here(
+    api: &Api,
+    agency: Arc<Agency<RocksStore>>,
+    bytes: Arc<[u8]>,
+    kind: Kind,
+) -> Result<Vec<u8>, Problem> {
+    let answer = move || match kind {
+        Kind::Ask => agency.answer(&bytes, &mut OsRng),
+        Kind::Audit => agency.answer_audit(&bytes, &mut OsRng),
+    };
+    api.answers.run(move || answer().map_err(problem)).await
+}
+
+/// Another node answers. What it is asked is sealed to it, so it only passes through here.
+async fn elsewhere(
+    api: &Api,
+    agency: AgencyId,
+    bytes: Vec<u8>,
+    kind: Kind,
+) -> Result<Vec<u8>, Problem> {
+    let _place = api
+        .forwards
+        .try_acquire()
+        .map_err(|_| Problem::busy("too many requests wait for other agencies"))?;
+    api.node
+        .ask(agency, kind.ask(), bytes)
+        .await
+        .map_err(|error| match error {
+            AskError::Malformed {
+                field,
+                limit,
+                detail,
+            } => malformed(field, limit, detail),
+            AskError::Refused => Problem::refused(),
+            AskError::Unavailable(agency) => unavailable(agency),
+            AskError::Unknown(agency) => unknown(agency),
+            AskError::NoAnswer { agency, detail } => {
+                Problem::unreachable(agency, ASK_DEADLINE.as_secs(), &detail)
+            }
+        })
+}
+
+fn find(api: &Api, agency: Part) -> Result<AgencyId, Problem> {
     let bad = || Problem::malformed("agency", "an agency is a number, as in the genesis file");
     let Path(text) = agency.map_err(|_| bad())?;
     let id = AgencyId(text.parse().map_err(|_| bad())?);
-    api.node
-        .agencies
-        .get(&id)
-        .cloned()
-        .ok_or_else(|| Problem::not_found("agency", format!("this node does not run {id}")))
+    if !api.node.knows_agency(id) {
+        return Err(unknown(id));
+    }
+    Ok(id)
+}
+
+fn unknown(agency: AgencyId) -> Problem {
+    Problem::not_found("agency", format!("this node does not know {agency}"))
+}
+
+fn unavailable(agency: AgencyId) -> Problem {
+    Problem::busy(format!("{agency} cannot answer at the moment")).field("agency")
+}
+
+fn malformed(field: String, limit: Option<u64>, detail: String) -> Problem {
+    let problem = Problem::malformed(field, detail);
+    match limit {
+        Some(limit) => problem.limit(limit),
+        None => problem,
+    }
 }
 
 fn problem(error: AnswerError) -> Problem {
@@ -124,13 +184,7 @@ fn problem(error: AnswerError) -> Problem {
             field,
             limit,
             detail,
-        } => {
-            let problem = Problem::malformed(field, detail);
-            match limit {
-                Some(limit) => problem.limit(limit),
-                None => problem,
-            }
-        }
+        } => malformed(field.to_owned(), limit, detail),
         AnswerError::Refused(_) => Problem::refused(),
         AnswerError::Unavailable => Problem::busy("the agency cannot answer at the moment"),
     }

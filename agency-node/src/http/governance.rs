@@ -5,13 +5,12 @@ use std::collections::HashMap;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use borsh::{BorshDeserialize, BorshSerialize};
 use serde::Serialize;
 use utoipa::ToSchema;
 use zkbureau_circuits::encoding::Document;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::ids::{AuditorId, Day, Height, IssuerId, ProposalId};
-use zkbureau_ledger::light::ValidatorChange;
+use zkbureau_ledger::light::{MAX_CHANGES_LISTED, ValidatorChanges};
 use zkbureau_ledger::state::{Party, RegistryKey};
 use zkbureau_ledger::{LedgerError, RocksStore};
 
@@ -21,24 +20,13 @@ use super::problem::Problem;
 use super::{Shared, body};
 use crate::node::Node;
 
-/// Changes of validators in one answer. A client asks again from the last one.
-const MAX_CHANGES: usize = 64;
 /// Three parts of a path.
 type Three = Result<Path<(String, String, String)>, axum::extract::rejection::PathRejection>;
-
-/// Changes of validators, oldest first.
-#[derive(BorshSerialize, BorshDeserialize)]
-struct ValidatorChanges(Vec<ValidatorChange>);
-
-impl Document for ValidatorChanges {
-    const NAME: &'static str = "zkbureau/validator-changes/v1";
-    const MAX_BYTES: usize = 1 << 20;
-}
 
 /// Changes of validators announced at a height or later: the last header of the old ones, and the new.
 #[utoipa::path(get, path = "/v1/validators/changes", tag = "ledger",
     params(("from" = Option<u64>, Query, description = "First height; 1 without it")),
-    responses((status = 200, description = "List of `ValidatorChange`, canonical bytes: at most 64, oldest first; ask again from one above the last", content_type = "application/octet-stream", body = Canonical)))]
+    responses((status = 200, description = "`ValidatorChanges`, canonical bytes: oldest first, bounded; ask again from one above the last", content_type = "application/octet-stream", body = Canonical)))]
 pub async fn validator_changes(
     State(api): Shared,
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
@@ -56,14 +44,9 @@ pub async fn validator_changes(
     let bytes = api
         .reads
         .run(move || {
-            let changes = node.ledger.validator_changes(from, MAX_CHANGES);
-            let mut changes = ValidatorChanges(changes.map_err(|e| ledger_problem(&e))?);
-            let mut bytes = changes.to_bytes();
-            // Sets and certificates of many validators: what does not fit is asked for again.
-            while bytes.len() > ValidatorChanges::MAX_BYTES && changes.0.pop().is_some() {
-                bytes = changes.to_bytes();
-            }
-            Ok(bytes)
+            let changes = node.ledger.validator_changes(from, MAX_CHANGES_LISTED);
+            let changes = ValidatorChanges(changes.map_err(|e| ledger_problem(&e))?);
+            Ok(changes.to_bytes())
         })
         .await?;
     Ok(body::octets(bytes))

@@ -11,7 +11,6 @@ use zkbureau_ledger::ids::Height;
 use super::caller::Caller;
 use super::problem::Problem;
 use super::{Shared, body};
-use crate::node::Node;
 
 /// What the text of the metrics is.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -36,23 +35,12 @@ pub struct Ready {
     height: Height,
 }
 
-/// Why a node is not fit for use, if it is not.
-pub fn unready(node: &Node) -> Option<String> {
-    if node.is_stopping() {
-        return Some("the node is shutting down".to_owned());
-    }
-    if node.ledger.tip().height == Height::GENESIS {
-        return Some("there is no block yet".to_owned());
-    }
-    None
-}
-
 /// Whether the node is fit for use: not while it starts, stops or is behind.
 #[utoipa::path(get, path = "/readyz", tag = "node",
     responses((status = 200, description = "Fit for use", body = Ready)))]
 pub async fn readyz(State(api): Shared) -> Response {
-    if let Some(reason) = unready(&api.node) {
-        return Problem::not_ready(reason).into_response();
+    if let Err(reason) = api.node.readiness() {
+        return Problem::not_ready(reason.to_string()).into_response();
     }
     let height = api.node.ledger.tip().height;
     let ready = Ready {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
@@ -11,13 +12,15 @@ use prometheus_client::encoding::{
     DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode_eof, text::encode_registry,
 };
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::health;
+use crate::consensus::Meters;
+use crate::consensus::meters::BUCKETS_MS;
+use crate::network::{NetworkHandle, PeerName, PeerStatus};
 use crate::node::Node;
 
 /// Upper bounds of the buckets of request times, in seconds.
@@ -171,7 +174,7 @@ impl Collector for NodeFigures {
             let pool = node.pool();
             (pool.len(), pool.bulk_bytes())
         };
-        let ready = health::unready(node).is_none();
+        let ready = node.readiness().is_ok();
         for (name, help, value) in [
             (
                 "zkbureau_ledger_height",
@@ -213,6 +216,167 @@ impl Collector for NodeFigures {
             let gauge = ConstGauge::new(agency.status().pending as f64);
             gauge.encode(pending.encode_family(&labels)?)?;
         }
+        if let Some(handle) = node.network() {
+            network(&mut encoder, &handle)?;
+        }
+        if let Some(meters) = node.meters() {
+            consensus(&mut encoder, &meters)?;
+        }
         Ok(())
     }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FaultLabels {
+    agency: u32,
+    fault: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PeerLabels {
+    /// The agency's number, or the observer's key.
+    peer: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: &'static str,
+}
+
+/// What the network counts.
+fn network(encoder: &mut DescriptorEncoder<'_>, handle: &NetworkHandle) -> Result<(), fmt::Error> {
+    let peers = handle.peers();
+    let label = |peer: &PeerStatus| PeerLabels {
+        peer: match &peer.name {
+            PeerName::Agency(id) => id.0.to_string(),
+            PeerName::Observer(key) => key.to_string(),
+        },
+    };
+    let relayed = |peer: &PeerStatus| !peer.connected && !peer.through.is_empty();
+    let connected = peers.iter().filter(|peer| peer.connected).count();
+    let relayed = peers.iter().filter(|peer| relayed(peer)).count();
+    let mut family = encoder.encode_descriptor(
+        "zkbureau_network_peers",
+        "Members of the consortium, by how they are reached",
+        None,
+        MetricType::Gauge,
+    )?;
+    for (state, count) in [
+        ("connected", connected),
+        ("relayed", relayed),
+        ("absent", peers.len() - connected - relayed),
+    ] {
+        let labels = StateLabels { state };
+        ConstGauge::new(count as f64).encode(family.encode_family(&labels)?)?;
+    }
+    let mut family = encoder.encode_descriptor(
+        "zkbureau_network_queued_bytes",
+        "Bytes that wait to be sent to a peer",
+        None,
+        MetricType::Gauge,
+    )?;
+    for peer in &peers {
+        let labels = label(peer);
+        ConstGauge::new(peer.queued_bytes as f64).encode(family.encode_family(&labels)?)?;
+    }
+    let mut family = encoder.encode_descriptor(
+        "zkbureau_network_peer_dropped_frames",
+        "Frames dropped because the peer reads too slowly",
+        None,
+        MetricType::Counter,
+    )?;
+    for peer in &peers {
+        let labels = label(peer);
+        ConstCounter::new(peer.dropped_frames).encode(family.encode_family(&labels)?)?;
+    }
+    for (name, count) in handle.counters().list() {
+        let name = format!("zkbureau_network_{name}");
+        let counter = ConstCounter::new(count);
+        let help = "See agency-node/src/network/counters.rs";
+        counter.encode(encoder.encode_descriptor(&name, help, None, MetricType::Counter)?)?;
+    }
+    Ok(())
+}
+
+/// What consensus counts.
+fn consensus(encoder: &mut DescriptorEncoder<'_>, meters: &Meters) -> Result<(), fmt::Error> {
+    for (name, help, watch) in [
+        (
+            "height",
+            "From the start of a height to its decision",
+            &meters.height,
+        ),
+        ("interval", "Between two blocks", &meters.interval),
+        ("propose", "Making an own block", &meters.propose),
+        (
+            "verify",
+            "Stateless checks of transactions that did not wait here",
+            &meters.verify,
+        ),
+        ("execute", "Executing a block", &meters.execute),
+        ("keep", "Writing a proposed block", &meters.keep),
+        ("write", "Writing a final block", &meters.write),
+        (
+            "follow",
+            "The agency's own work after a block",
+            &meters.follow,
+        ),
+    ] {
+        let name = format!("zkbureau_consensus_{name}_seconds");
+        let bounds = BUCKETS_MS.iter().map(|ms| *ms as f64 / 1000.0);
+        let buckets: Vec<(f64, u64)> = bounds.chain([f64::MAX]).zip(watch.buckets()).collect();
+        let mut family = encoder.encode_descriptor(&name, help, None, MetricType::Histogram)?;
+        family.encode_histogram::<[(&str, &str); 0]>(
+            watch.total().as_secs_f64(),
+            watch.count(),
+            &buckets,
+            None,
+        )?;
+    }
+    for (name, help, count) in [
+        ("rounds", "Rounds started", &meters.rounds),
+        (
+            "failed_rounds",
+            "Rounds after the first of their height",
+            &meters.failed_rounds,
+        ),
+        (
+            "empty_blocks",
+            "Blocks without transactions",
+            &meters.empty_blocks,
+        ),
+        (
+            "transactions",
+            "Transactions in final blocks",
+            &meters.transactions,
+        ),
+        (
+            "synced_blocks",
+            "Blocks that came by sync",
+            &meters.synced_blocks,
+        ),
+        (
+            "served_blocks",
+            "Blocks given to others by sync",
+            &meters.served_blocks,
+        ),
+    ] {
+        let name = format!("zkbureau_consensus_{name}");
+        let count = ConstCounter::new(count.load(Ordering::Relaxed));
+        count.encode(encoder.encode_descriptor(&name, help, None, MetricType::Counter)?)?;
+    }
+    let mut family = encoder.encode_descriptor(
+        "zkbureau_consensus_faults",
+        "Messages refused, by the agency that they name",
+        None,
+        MetricType::Counter,
+    )?;
+    for ((agency, fault), count) in meters.faults() {
+        let labels = FaultLabels {
+            agency: agency.0,
+            fault: fault.name(),
+        };
+        ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }

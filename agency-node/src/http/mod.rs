@@ -45,6 +45,7 @@ use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use self::body::Budget;
 use self::caller::Callers;
@@ -63,6 +64,9 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 /// No request takes longer than this.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Asks that wait for other nodes at once.
+const MAX_FORWARDS: usize = 128;
+
 /// What handlers share.
 pub struct Api {
     node: Arc<Node>,
@@ -71,6 +75,8 @@ pub struct Api {
     checks: Gate,
     /// Answers of agencies: milliseconds of one core each.
     answers: Gate,
+    /// Asks that wait for other nodes.
+    forwards: Semaphore,
     /// Reads of the ledger.
     reads: Gate,
     /// Memory for bodies.
@@ -91,6 +97,7 @@ impl Api {
         Self {
             checks: Gate::new("checking transactions", workers, 256),
             answers: Gate::new("answering", workers, 128),
+            forwards: Semaphore::new(MAX_FORWARDS),
             reads: Gate::new("reading", 4 * workers, 512),
             bodies: Budget::new(),
             memory: Arc::default(),
@@ -175,6 +182,19 @@ impl Server {
         })
     }
 
+    /// Where it is served, such as `https://192.0.2.1:7600`.
+    ///
+    /// # Errors
+    /// When the address cannot be read.
+    pub fn url(&self) -> std::io::Result<String> {
+        let scheme = if self.certificates.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        Ok(format!("{scheme}://{}", self.listener.local_addr()?))
+    }
+
     /// Serves until `stopped` resolves and the requests in hand are done.
     ///
     /// # Errors
@@ -189,17 +209,4 @@ impl Server {
         events.abort();
         served
     }
-}
-
-/// Serves a development network on loopback: plain HTTP, every client is this machine's own.
-///
-/// # Errors
-/// When the address is not loopback.
-pub async fn serve(
-    listener: TcpListener,
-    node: Arc<Node>,
-    stopped: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    let server = Server::new(listener, node, Settings::default()).map_err(std::io::Error::other)?;
-    server.run(stopped).await
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use zkbureau_circuits::error::DecodeError;
+use zkbureau_circuits::ids::AgencyId;
 
 /// An error answer. Boxed, because it is the rare end of many functions.
 #[derive(Clone, Debug, PartialEq)]
@@ -267,6 +268,20 @@ impl Problem {
             "The node is not ready",
             reason.into(),
         );
+        problem.0.retry_after_s = Some(5);
+        problem
+    }
+
+    /// 504: another agency's node did not answer in time.
+    pub fn unreachable(agency: AgencyId, deadline_s: u64, detail: &str) -> Self {
+        let mut problem = Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "unreachable",
+            "The agency cannot be reached",
+            format!("waited up to {deadline_s} seconds for {agency}: {detail}"),
+        )
+        .field("agency")
+        .limit(deadline_s);
         problem.0.retry_after_s = Some(5);
         problem
     }

@@ -13,7 +13,8 @@ use zkbureau_ledger::ids::{ChainId, Height, TimeMs};
 use super::caller::Caller;
 use super::ledger::ledger_problem;
 use super::problem::Problem;
-use super::{Shared, body, health};
+use super::{Shared, body};
+use crate::network::PeerStatus;
 use crate::node::Node;
 
 /// Where the ledger stands. Convenience: nothing here is proven.
@@ -28,6 +29,11 @@ pub struct Status {
     /// Its time.
     #[schema(value_type = u64)]
     time_ms: TimeMs,
+    /// Whether the node is fit for use, as `/readyz` says.
+    ready: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unready: Option<String>,
     /// What a record holds.
     schema_version: u32,
     /// The agencies on the ledger.
@@ -59,14 +65,47 @@ pub struct AgencyStatus {
 /// What operators see of a node.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NodeStatus {
-    /// Why it is not fit for use, if it is not.
-    unready: Option<String>,
     /// Transactions waiting for a block.
     waiting: usize,
     /// Bytes of the batches among them.
     waiting_batch_bytes: usize,
     /// The vaults of this process.
     vaults: Vec<VaultStatus>,
+    /// The other nodes; none in a development network.
+    peers: Vec<PeerView>,
+}
+
+/// Another node.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PeerView {
+    /// The agency, or the observer's key.
+    name: String,
+    /// Its libp2p identity.
+    peer_id: String,
+    /// Whether there is a connection.
+    connected: bool,
+    /// Agencies that carry requests to it when there is none.
+    #[schema(value_type = Vec<u32>)]
+    through: Vec<AgencyId>,
+    /// Bytes that wait to be sent to it.
+    queued_bytes: usize,
+    /// The height that it last said it has.
+    height: Option<u64>,
+}
+
+fn peers(node: &Node) -> Vec<PeerView> {
+    let Some(network) = node.network() else {
+        return Vec::new();
+    };
+    let view = |peer: PeerStatus| PeerView {
+        name: peer.name.to_string(),
+        peer_id: peer.peer_id,
+        connected: peer.connected,
+        through: peer.through,
+        queued_bytes: peer.queued_bytes,
+        height: peer.height,
+    };
+    network.peers().into_iter().map(view).collect()
 }
 
 /// How far a vault and the ledger are apart.
@@ -87,6 +126,7 @@ impl Status {
     /// # Errors
     /// [`LedgerError`] when it cannot be read.
     pub fn read(node: &Node) -> Result<Self, LedgerError> {
+        let unready = node.readiness().err().map(|reason| reason.to_string());
         let tip = node.ledger.tip();
         let columns = node.ledger.columns(tip.height)?;
         let consortium = node.ledger.consortium();
@@ -109,6 +149,8 @@ impl Status {
             chain_id: *node.ledger.chain_id(),
             height: tip.height,
             time_ms: tip.time_ms,
+            ready: unready.is_none(),
+            unready,
             schema_version: consortium.schema_version,
             agencies,
             node: None,
@@ -135,7 +177,7 @@ impl NodeStatus {
             (pool.len(), pool.bulk_bytes())
         };
         Self {
-            unready: health::unready(node),
+            peers: peers(node),
             waiting,
             waiting_batch_bytes,
             vaults,

@@ -15,7 +15,7 @@ use crate::agency::{Agency, AnswerError};
 use crate::network::{AskKind, NetworkHandle};
 
 /// An answer that another agency's node has not given after this time is given up.
-const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(20);
 /// Longest text of an error from another node.
 const MAX_DETAIL: usize = 512;
 

@@ -44,9 +44,10 @@ use self::mempool::{Arrival, Full, Lane, Mempool, Refusal};
 use self::snapshots::Spool;
 use self::submission::is_lasting;
 use crate::agency::Agency;
+use crate::consensus::Meters;
 use crate::network::NetworkHandle;
 
-pub use self::ask::AskError;
+pub use self::ask::{AskError, DEADLINE as ASK_DEADLINE};
 pub use self::mempool::Limits;
 pub use self::readiness::NotReady;
 pub use self::services::Gateway;
@@ -89,6 +90,8 @@ pub struct Node {
     network: RwLock<Option<NetworkHandle>>,
     /// Held during an import: one at a time, because each of them uses every core.
     pub importing: Mutex<()>,
+    /// What consensus does and how long it takes, once it runs.
+    meters: Mutex<Option<Arc<Meters>>>,
 }
 
 /// A transaction was not queued.
@@ -172,6 +175,7 @@ impl Node {
             fetching: AtomicBool::new(false),
             network: RwLock::new(None),
             importing: Mutex::new(()),
+            meters: Mutex::new(None),
         }
     }
 
@@ -399,6 +403,18 @@ impl Node {
             self.rules.send_replace(rules);
         }
         self.announce(block.header.height);
+    }
+
+    /// What consensus does and how long it takes; nothing in a development network.
+    pub fn meters(&self) -> Option<Arc<Meters>> {
+        let meters = self.meters.lock();
+        meters.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Consensus has started, and counts here.
+    pub fn set_meters(&self, meters: Arc<Meters>) {
+        let mut place = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
+        *place = Some(meters);
     }
 
     /// Transactions that are given up from now on.

@@ -117,8 +117,7 @@ fn run_once(located: &Located) -> Result<Next> {
         })
         .context("starting a thread")?;
 
-    let outcome =
-        started.and_then(|(address, http)| serve(&runtime, address, http, &node, data, &stop));
+    let outcome = started.and_then(|http| serve(&runtime, http, &node, data, &stop));
     stop.send_replace(true);
     node.stop();
     let agreed = runtime.block_on(async {
@@ -159,11 +158,9 @@ async fn http_server(
     listener: TcpListener,
     node: &Arc<Node>,
     config: &Config,
-) -> Result<(std::net::SocketAddr, http::Server)> {
-    let address = listener.local_addr()?;
-    let server = http::Server::new(listener, node.clone(), config.http.settings.clone())
-        .map_err(|e| anyhow!("{e}"))?;
-    Ok((address, server))
+) -> Result<http::Server> {
+    http::Server::new(listener, node.clone(), config.http.settings.clone())
+        .map_err(|e| anyhow!("{e}"))
 }
 
 /// Finishes what a crash has left between vault and ledger, as soon as blocks go on.

@@ -5,7 +5,6 @@ mod consortium;
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,16 +98,15 @@ pub async fn stopped(mut stop: watch::Receiver<bool>) {
 /// Serves both sockets until the node stops, and says when they are open.
 pub fn serve(
     runtime: &Runtime,
-    address: SocketAddr,
     http: http::Server,
     node: &Arc<Node>,
     data: &DataDir,
     stop: &watch::Sender<bool>,
 ) -> Result<()> {
     let admin = admin::Socket::bind(data, runtime.handle())?;
-    let tip = node.ledger.tip();
+    let (tip, url) = (node.ledger.tip(), http.url()?);
     println!(
-        "agency-node is ready: http://{address} · chain {} · height {} · {}",
+        "agency-node is ready: {url} · chain {} · height {} · {}",
         &node.ledger.chain_id().to_string()[..16],
         tip.height,
         match node.agencies.len() {

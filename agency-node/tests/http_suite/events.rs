@@ -2,16 +2,18 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use zkbureau_agency_node::consensus::Meters;
+use zkbureau_agency_node::consensus::meters::Fault;
 use zkbureau_agency_node::http::Settings;
 use zkbureau_agency_node::http::settings::Limits;
-use zkbureau_circuits::encoding::Document;
 use zkbureau_ledger::keys::SecretKey;
 use zkbureau_ledger::transaction::{Inquiry, Transaction};
 
-use crate::server::Served;
+use crate::server::{PROPOSER, Served};
 use crate::support::http::request;
 
 /// A subscriber; reads the chunks of the answer as lines.
@@ -202,6 +204,10 @@ fn metric(text: &str, name: &str) -> f64 {
 #[test]
 fn metrics_say_how_the_node_is_and_nothing_about_people() {
     let served = Served::with(Settings::default());
+    let meters = Arc::new(Meters::default());
+    meters.execute.add(Duration::from_millis(30));
+    meters.fault(PROPOSER, Fault::DoubleVote);
+    served.node.set_meters(meters);
     let anchor = served.anchor();
     served.post_transaction(&anchor);
     served.get("/v1/nowhere/secret-name");
@@ -235,13 +241,23 @@ fn metrics_say_how_the_node_is_and_nothing_about_people() {
     let route = "zkbureau_http_request_seconds_count{route=\"/v1/transactions/{hash}\"}";
     assert_eq!(metric(&text, route), 1.0);
     assert!(metric(&text, "zkbureau_http_connections") >= 1.0);
+    assert_eq!(metric(&text, "zkbureau_consensus_rounds_total"), 0.0);
+    assert_eq!(
+        metric(&text, "zkbureau_consensus_execute_seconds_sum"),
+        0.03
+    );
+    for (bound, count) in [("0.025", 0.0), ("0.05", 1.0), ("+Inf", 1.0)] {
+        let bucket = format!("zkbureau_consensus_execute_seconds_bucket{{le=\"{bound}\"}}");
+        assert_eq!(metric(&text, &bucket), count, "{bound}");
+    }
+    let fault = "zkbureau_consensus_faults_total{agency=\"1\",fault=\"double_vote\"}";
+    assert_eq!(metric(&text, fault), 1.0);
     assert!(
         !text.contains(&hash.to_string()) && !text.contains("secret-name"),
         "{text}"
     );
     assert!(text.ends_with("# EOF\n"));
     assert_eq!(text.matches("# EOF").count(), 1);
-    assert_eq!(anchor.to_bytes(), anchor.to_bytes());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use zkbureau_agency_node::node::{Node, now};
 use zkbureau_agency_node::vault::{Vault, VaultKey};
 use zkbureau_circuits::encoding::Document;
 use zkbureau_circuits::ids::AgencyId;
-use zkbureau_ledger::block::{Block, Certificate};
+use zkbureau_ledger::block::{Block, Certificate, Header, sign_vote};
 use zkbureau_ledger::ids::{Day, TimeMs};
 use zkbureau_ledger::keys::SecretKey;
 use zkbureau_ledger::transaction::{AnchorConsent, Transaction};
@@ -102,12 +102,39 @@ impl Served {
         let proposal = ledger.propose(PROPOSER, time, checked).unwrap();
         self.node.put_aside(&proposal.dropped, &proposal.deferred);
         let block = proposal.executed.block().clone();
-        let agency = &self.node.agencies[&PROPOSER];
-        let key = SecretKey::from_seed(&agency.keys().validator().to_seed());
-        let certificate = Certificate::single(&block.header, 0, PROPOSER, &key);
+        let certificate = self.certify(&block.header);
         ledger.commit(proposal.executed, certificate).unwrap();
         self.node.committed(&block);
         block
+    }
+
+    /// The certificate of all validators.
+    fn certify(&self, header: &Header) -> Certificate {
+        let ledger = &self.node.ledger;
+        let validators = ledger.validators(header.height).unwrap().unwrap();
+        let (chain, value) = (ledger.chain_id(), header.hash());
+        let sign = |agency: AgencyId| {
+            let key = self.key(agency);
+            (
+                agency,
+                sign_vote(chain, header.height, 0, &value, agency, &key),
+            )
+        };
+        Certificate {
+            height: header.height,
+            round: 0,
+            value,
+            signatures: validators
+                .validators()
+                .iter()
+                .map(|v| sign(v.agency))
+                .collect(),
+        }
+    }
+
+    /// The key that an agency signs with.
+    pub fn key(&self, agency: AgencyId) -> SecretKey {
+        SecretKey::from_seed(&self.node.agencies[&agency].keys().validator().to_seed())
     }
 
     /// A consent anchor that is not on the ledger.
