@@ -51,7 +51,7 @@ impl World {
         let net = Net::new(2);
         let node = net.start_with(&["--heartbeat", "1"], None).unwrap();
         for agency in [1, 2] {
-            let (text, _) = people::file(40, agency.into());
+            let (text, _) = people::file(120, agency.into());
             let file = net.write(&format!("agency-{agency}.csv"), &text);
             net.import(agency, &file, MONTH);
         }

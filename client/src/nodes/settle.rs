@@ -9,7 +9,7 @@
 //! does; where one refuses, others are asked, and the ledger may show it all the same: the node
 //! before may have passed it on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -64,8 +64,9 @@ struct Open {
     transaction: Transaction,
     hash: TxHash,
     end: Option<Result<Height, NodesError>>,
-    /// Whether the nodes of this round took it or refused it.
-    taken: bool,
+    /// The nodes that took it in this round and may be believed to have it.
+    taken: BTreeSet<usize>,
+    /// Those that refused it.
     refused: BTreeMap<usize, NodeError>,
 }
 
@@ -88,7 +89,7 @@ impl Nodes {
                     hash: transaction.hash(),
                     transaction,
                     end: None,
-                    taken: false,
+                    taken: BTreeSet::new(),
                     refused: BTreeMap::new(),
                 }
             })
@@ -99,7 +100,7 @@ impl Nodes {
         while all.iter().any(|open| open.end.is_none()) && start.elapsed() < FINALITY {
             let mut pause = PAUSE;
             for open in &mut all {
-                open.taken = false;
+                open.taken.clear();
                 open.refused.clear();
             }
             failures.clear();
@@ -113,7 +114,11 @@ impl Nodes {
                     // Its block may have been younger than what others showed just now.
                     sleep(PAUSE);
                     unread = self.prove(chain, &mut all).err();
-                    if unread.is_none() && all.iter().any(|o| o.end.is_none() && o.taken) {
+                    let mut lied = false;
+                    for open in all.iter_mut().filter(|open| open.end.is_none()) {
+                        lied |= unread.is_none() && open.taken.remove(&node);
+                    }
+                    if lied {
                         self.set_aside(node, &NodeError::NotShown);
                         failures.insert(node, NodeError::NotShown);
                     }
@@ -123,7 +128,7 @@ impl Nodes {
                 }
             }
             let busy = failures.values().any(NodeError::is_busy);
-            for open in all.iter_mut().filter(|o| o.end.is_none() && !o.taken) {
+            for open in all.iter_mut().filter(|o| o.end.is_none() && o.taken.is_empty()) {
                 if !open.refused.is_empty() {
                     open.end = Some(Err(self.refused(&open.refused)));
                 } else if !busy {
@@ -204,7 +209,7 @@ impl Nodes {
         for open in all.iter_mut().filter(|open| open.end.is_none()) {
             match self.nodes[node].hand_in(&open.transaction) {
                 Ok(()) => {
-                    open.taken = true;
+                    open.taken.insert(node);
                     taken.push(open);
                 }
                 Err(error) if error.is_refusal() => {
@@ -225,7 +230,7 @@ impl Nodes {
                 match self.nodes[node].look(open.hash, left) {
                     Ok(Standing::Final) => break,
                     Ok(Standing::Refused(reason)) => {
-                        open.taken = false;
+                        open.taken.remove(&node);
                         open.refused.insert(node, refusal(reason));
                         break;
                     }
