@@ -21,7 +21,7 @@ use zkbureau_agency_node::node::Node;
 
 use self::producer::Pace;
 use crate::datadir::{DataDir, Located};
-use crate::service::{GRACE, open, reconcile, serve, start_runtime, stopped};
+use crate::service::{GRACE, catch_signals, open, reconcile, serve, start_runtime, stopped};
 
 /// How a node is run.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub struct Settings<'a> {
 pub fn run(settings: &Settings<'_>) -> Result<()> {
     let data = &settings.data;
     let lock = data.lock()?;
-    let (runtime, stop) = start_runtime()?;
+    let (runtime, stop) = start_runtime(&catch_signals()?)?;
     let listener = runtime
         .block_on(TcpListener::bind(settings.listen))
         .with_context(|| format!("cannot listen on {}", settings.listen))?;

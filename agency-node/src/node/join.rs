@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use futures::stream::{FuturesUnordered, StreamExt};
 use zkbureau_circuits::encoding::Document;
 use zkbureau_ledger::block::ValidatorSet;
 use zkbureau_ledger::genesis::Genesis;
@@ -83,14 +84,26 @@ impl Joiner {
 
     /// The height to take a snapshot of, if the others are far ahead.
     pub async fn target(&self) -> Option<Height> {
-        let asks = self.peers.iter().map(|peer| async {
-            let tip = self.ask(*peer, SnapshotAsk::Tip, TIP_PATIENCE).await?;
-            let tip = u64::from_le_bytes(tip.try_into().ok()?);
-            Some((*peer, Height(tip)))
-        });
-        let tips = join_all(asks).await.into_iter().flatten().collect();
-        let height = common(&tips, &self.genesis.validator_set())?;
-        (height.0 >= FAR).then(|| Height(height.0 - height.0 % GRID))
+        let mut asks: FuturesUnordered<_> = self
+            .peers
+            .iter()
+            .map(|peer| async {
+                let tip = self.ask(*peer, SnapshotAsk::Tip, TIP_PATIENCE).await?;
+                let tip = u64::from_le_bytes(tip.try_into().ok()?);
+                Some((*peer, Height(tip)))
+            })
+            .collect();
+        let validators = self.genesis.validator_set();
+        let mut tips = BTreeMap::new();
+        while let Some(answer) = asks.next().await {
+            tips.extend(answer);
+            if let Some(height) = common(&tips, &validators) {
+                // More than a third has it; or more than a third has not, and a young chain's blocks
+                // are replayed.
+                return (height.0 >= FAR).then(|| Height(height.0 - height.0 % GRID));
+            }
+        }
+        None
     }
 
     /// Fetches the snapshot of a height into an empty folder and verifies it.

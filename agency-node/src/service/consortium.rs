@@ -26,7 +26,7 @@ use zkbureau_ledger::ids::Height;
 use zkbureau_ledger::keys::SecretKey;
 use zkbureau_ledger::{Ledger, RocksStore};
 
-use super::{GRACE, open, reconcile, serve, start_runtime, stopped};
+use super::{GRACE, catch_signals, open, reconcile, serve, start_runtime, stopped};
 use crate::datadir::{DataDir, Located};
 
 /// How often it is looked for transactions that must be sent again.
@@ -36,10 +36,14 @@ const LOOK_ROUND: Duration = Duration::from_secs(1);
 pub fn run(located: &Located, snapshot: Option<&Path>) -> Result<()> {
     let data = &located.data;
     let lock = data.lock_patiently()?;
+    let signals = catch_signals()?;
     if let Some(folder) = snapshot {
         import(located, folder)?;
     }
-    while let Next::Again = run_once(located)? {
+    while let Next::Again = run_once(located, &signals)? {
+        if *signals.borrow() {
+            break;
+        }
         tracing::info!("starting again");
     }
     drop(lock);
@@ -88,10 +92,10 @@ fn empty_place(data: &DataDir) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn run_once(located: &Located) -> Result<Next> {
+fn run_once(located: &Located, signals: &watch::Receiver<bool>) -> Result<Next> {
     let config = located.config()?;
     let data = &located.data;
-    let (runtime, stop) = start_runtime()?;
+    let (runtime, stop) = start_runtime(signals)?;
     let listener = runtime
         .block_on(TcpListener::bind(config.http.listen))
         .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;

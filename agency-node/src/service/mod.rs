@@ -79,13 +79,20 @@ pub fn open(
     Ok((ledger, agencies, genesis_file))
 }
 
-/// Starts the runtime, with signals caught from here on, so that none of them ends the process in mid-air.
-pub fn start_runtime() -> Result<(Runtime, watch::Sender<bool>)> {
+/// Starts the runtime of one run, and what stops it: a signal, or the run itself.
+pub fn start_runtime(signals: &watch::Receiver<bool>) -> Result<(Runtime, watch::Sender<bool>)> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    let stop = runtime.block_on(async { catch_signals() })?;
+    let stop = watch::Sender::new(false);
+    runtime.spawn({
+        let (stop, signals) = (stop.clone(), signals.clone());
+        async move {
+            stopped(signals).await;
+            stop.send_replace(true);
+        }
+    });
     Ok((runtime, stop))
 }
 
@@ -150,28 +157,38 @@ pub fn reconcile(node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// Turns the first SIGTERM or SIGINT into a request to finish; a second one ends the process at
-/// once, which the next start copes with.
-fn catch_signals() -> Result<watch::Sender<bool>> {
-    let stop = watch::Sender::new(false);
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::spawn({
-        let stop = stop.clone();
-        async move {
-            for repeated in [false, true] {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
+/// Catches signals for the rest of the process, so that none of them ends it in mid-air. The first SIGTERM or
+/// SIGINT asks to finish; a second one ends the process at once, which the next start copes with.
+pub fn catch_signals() -> Result<watch::Receiver<bool>> {
+    let (told, stop) = watch::channel(false);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .context("starting the runtime")?;
+    let (mut terminate, mut interrupt) = {
+        let _context = runtime.enter();
+        (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        )
+    };
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            runtime.block_on(async {
+                for repeated in [false, true] {
+                    tokio::select! {
+                        _ = terminate.recv() => {}
+                        _ = interrupt.recv() => {}
+                    }
+                    if repeated {
+                        tracing::warn!("stopping at once");
+                        std::process::exit(130);
+                    }
+                    tracing::info!("stopping");
+                    told.send_replace(true);
                 }
-                if repeated {
-                    tracing::warn!("stopping at once");
-                    std::process::exit(130);
-                }
-                tracing::info!("stopping");
-                stop.send_modify(|s| *s = true);
-            }
-        }
-    });
+            });
+        })?;
     Ok(stop)
 }
