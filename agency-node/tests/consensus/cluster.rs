@@ -96,7 +96,7 @@ impl Cluster {
             observers: Vec::new(),
             schema: schema(),
             policies: Policies {
-                max_batch_slots: 64,
+                max_batch_slots: 4096,
                 min_changed_records: 1,
                 ..Policies::default()
             },
@@ -268,7 +268,7 @@ impl Cluster {
             for running in self.running.values() {
                 let ledger = &running.node.ledger;
                 let signed = ledger.signed_header(height).unwrap().unwrap();
-                let validators = ledger.consortium().validator_set();
+                let validators = ledger.validators(height).unwrap().unwrap();
                 signed
                     .certificate
                     .verify(&signed.header, &validators)

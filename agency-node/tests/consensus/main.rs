@@ -6,6 +6,8 @@
 )]
 
 mod byzantine;
+mod changes;
 mod cluster;
 mod honest;
 mod hub;
+mod imports;

@@ -3,8 +3,8 @@
 //! Once a height has started, rounds follow one another until it is decided, so an idle
 //! consortium must not start one. The engine waits for our answer to a decided height, and that
 //! answer is given when there is something to do: transactions wait here, a validator has started
-//! without us (it signed a vote or a part for this height), the last blocks came by sync, or an
-//! empty block is due so that header time moves on. Transactions are sent to everybody, so everybody
+//! without us (it signed a vote or a part for this height), the last blocks came by sync, others say that
+//! they have more blocks, or an empty block is due so that header time moves on. Transactions are sent to everybody, so everybody
 //! starts at about the same time. A validator that alone has a transaction starts alone; its vote wakes
 //! the others, and in the end it is its turn to propose.
 //!
@@ -32,6 +32,9 @@ use crate::node::Node;
 const TICK: Duration = Duration::from_millis(10);
 /// How often a queue that makes no progress is tidied.
 const TIDY: Duration = Duration::from_secs(2);
+/// How often an idle node looks whether others have more blocks. They need not say the truth, so this
+/// bounds the empty blocks that a liar can cause.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// What the application waits for.
 #[derive(Default)]
@@ -47,6 +50,8 @@ pub(super) struct Idle {
     collected: bool,
     /// The youngest transaction when a block was empty although something waited.
     stuck: Option<(u64, Instant)>,
+    /// When it was last looked whether others have more blocks.
+    looked: Option<Instant>,
 }
 
 impl Idle {
@@ -146,7 +151,23 @@ impl App {
         Ok(())
     }
 
+    /// Whether another member says that it has more blocks.
+    fn is_behind(&mut self) -> bool {
+        if self.idle.looked.is_some_and(|at| at.elapsed() < LOOK) {
+            return false;
+        }
+        self.idle.looked = Some(Instant::now());
+        let ours = self.height;
+        self.node.network().is_some_and(|network| {
+            let mut peers = network.peers().into_iter();
+            peers.any(|peer| peer.connected && peer.height >= Some(ours.0))
+        })
+    }
+
     fn has_work(&mut self) -> bool {
+        if self.is_behind() {
+            return true;
+        }
         let idle = &mut self.idle;
         let since = self.last_block.elapsed();
         // A new chain gets its first block at once, so that there is a header to verify.

@@ -196,7 +196,7 @@ impl App {
                 ..
             } => self.restream(height, round, valid_round, value_id).await?,
             AppMsg::GetHistoryMinHeight { reply } => {
-                let _ = reply.send(self.history_min());
+                let _ = reply.send(self.history_min()?);
             }
             AppMsg::ReceivedProposalPart {
                 from,
@@ -346,7 +346,7 @@ impl App {
         &self,
         range: std::ops::RangeInclusive<Height>,
     ) -> Result<Vec<RawDecidedValue<Bureau>>, ConsensusError> {
-        let first = range.start().0.max(self.history_min().0);
+        let first = range.start().0.max(self.history_min()?.0);
         let last = range.end().0.min(self.node.ledger.tip().height);
         if first != range.start().0 || first > last {
             return Ok(Vec::new());
@@ -360,8 +360,8 @@ impl App {
     }
 
     /// The oldest block that this node can give to others.
-    fn history_min(&self) -> Height {
-        Height(ids::Height(1))
+    fn history_min(&self) -> Result<Height, ConsensusError> {
+        Ok(Height(self.node.ledger.history_min_height()?))
     }
 }
 
