@@ -352,3 +352,130 @@ impl Signer<Bureau> for ChainSigner {
         Ok(ValidatorProof::new(public_key, peer_id, signature))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::context::{HeaderHash, Height};
+    use zkbureau_ledger::ids::{self, AgencyId};
+
+    fn chain(byte: u8) -> ChainId {
+        ChainId([byte; 32])
+    }
+
+    fn signer() -> ChainSigner {
+        let key = Arc::new(SecretKey::from_seed(&[5; 32]));
+        ChainSigner::new(chain(1), Address(AgencyId(3)), key)
+    }
+
+    fn height(n: u64) -> Height {
+        Height(ids::Height(n))
+    }
+
+    #[test]
+    fn a_part_is_signed_with_everything_it_says() {
+        let head = PartHead {
+            height: height(9),
+            round: 2,
+            valid_round: Some(1),
+            proposer: Address(AgencyId(3)),
+            value: HeaderHash([4; 32]),
+            index: 1,
+            count: 3,
+        };
+        let part = signer().part(head, bytes::Bytes::from_static(b"piece"));
+        let key = signer().public();
+        let verifies = |part: &Part| ChainVerifier::new(chain(1)).part(part, &key);
+        assert_eq!(verifies(&part), Ok(()));
+        assert!(ChainVerifier::new(chain(2)).part(&part, &key).is_err());
+        let changes: [fn(&mut Part); 9] = [
+            |p| p.head.height = height(10),
+            |p| p.head.round = 3,
+            |p| p.head.valid_round = None,
+            |p| p.head.valid_round = Some(0),
+            |p| p.head.proposer = Address(AgencyId(4)),
+            |p| p.head.value = HeaderHash([5; 32]),
+            |p| p.head.index = 2,
+            |p| p.head.count = 4,
+            |p| p.bytes = bytes::Bytes::from_static(b"peace"),
+        ];
+        for (i, change) in changes.iter().enumerate() {
+            let mut other = part.clone();
+            change(&mut other);
+            assert_eq!(verifies(&other), Err(SignatureError), "change {i}");
+        }
+    }
+
+    #[test]
+    fn votes_and_proposals_are_signed_with_everything_they_say() {
+        let key = signer().public();
+        let verifier = ChainVerifier::new(chain(1));
+        let vote = Vote {
+            kind: VoteType::Prevote,
+            height: height(9),
+            round: Round::new(2),
+            value: NilOrVal::Val(HeaderHash([4; 32])),
+            voter: Address(AgencyId(3)),
+        };
+        let signature = signer().vote(&vote).expect("ours");
+        assert_eq!(verifier.vote(&vote, &signature, &key), Ok(()));
+        let changes: [fn(&mut Vote); 6] = [
+            |v| v.kind = VoteType::Precommit,
+            |v| v.height = height(8),
+            |v| v.round = Round::new(0),
+            |v| v.round = Round::Nil,
+            |v| v.value = NilOrVal::Nil,
+            |v| v.voter = Address(AgencyId(4)),
+        ];
+        for (i, change) in changes.iter().enumerate() {
+            let mut other = vote;
+            change(&mut other);
+            assert!(
+                verifier.vote(&other, &signature, &key).is_err(),
+                "change {i}"
+            );
+        }
+        let proposal = Proposal {
+            height: height(9),
+            round: Round::new(2),
+            value: HeaderHash([4; 32]),
+            pol_round: Round::Nil,
+            proposer: Address(AgencyId(3)),
+        };
+        let signature = signer().proposal(&proposal).expect("ours");
+        assert_eq!(verifier.proposal(&proposal, &signature, &key), Ok(()));
+        let changes: [fn(&mut Proposal); 5] = [
+            |p| p.height = height(8),
+            |p| p.round = Round::new(3),
+            |p| p.value = HeaderHash([5; 32]),
+            |p| p.pol_round = Round::new(0),
+            |p| p.proposer = Address(AgencyId(4)),
+        ];
+        for (i, change) in changes.iter().enumerate() {
+            let mut other = proposal;
+            change(&mut other);
+            assert!(
+                verifier.proposal(&other, &signature, &key).is_err(),
+                "change {i}"
+            );
+        }
+    }
+
+    #[test]
+    fn nobody_signs_for_another() {
+        let vote = Vote {
+            kind: VoteType::Prevote,
+            height: height(9),
+            round: Round::new(2),
+            value: NilOrVal::Nil,
+            voter: Address(AgencyId(4)),
+        };
+        assert_eq!(signer().vote(&vote), Err(NotOurs));
+        let without_round = Vote {
+            voter: Address(AgencyId(3)),
+            round: Round::Nil,
+            ..vote
+        };
+        assert_eq!(signer().vote(&without_round), Err(NotOurs));
+    }
+}
