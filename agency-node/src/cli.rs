@@ -237,6 +237,8 @@ pub struct KeysNew {
     pub out: PathBuf,
 }
 
+// Parsed once; a box would save nothing.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
 pub enum Governance {
     /// Propose changes, and vote for them.

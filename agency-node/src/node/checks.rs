@@ -105,3 +105,79 @@ pub fn check_alone<S: Store>(ledger: &Ledger<S>, transaction: Transaction) -> Ve
         .pop()
         .expect("one result per transaction")
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_core::OsRng;
+    use zkbureau_circuits::period::Period;
+    use zkbureau_ledger::genesis::{Genesis, Policies, Seat};
+    use zkbureau_ledger::ids::{AgencyId, AuditorId, TimeMs};
+    use zkbureau_ledger::transaction::AuditRequest;
+    use zkbureau_ledger::{MemoryStore, TxError};
+
+    use super::*;
+    use crate::vault::AgencyKeys;
+
+    const SCHEMA: &str = r#"
+        version = 1
+        [[attributes]]
+        name = "present"
+        class = "stock"
+        aggregate = "max"
+        min = 0
+        max = 1
+        unit = "record"
+        description = "1 in every record"
+        [[attributes]]
+        name = "balance"
+        class = "stock"
+        aggregate = "sum"
+        min = 0
+        max = 100
+        unit = "EUR"
+        description = "amount owed"
+    "#;
+
+    #[test]
+    fn everybody_gets_the_verdict_on_his_own_transaction() {
+        let keys = AgencyKeys::random(&mut OsRng);
+        let genesis = Genesis {
+            name: "checks".into(),
+            time_ms: TimeMs(1),
+            agencies: vec![keys.agency(AgencyId(1), "One")],
+            validators: vec![Seat {
+                agency: AgencyId(1),
+                power: 1,
+            }],
+            issuers: Vec::new(),
+            auditors: Vec::new(),
+            observers: Vec::new(),
+            schema: toml::from_str(SCHEMA).expect("a schema"),
+            policies: Policies::default(),
+        };
+        let ledger = Ledger::open(MemoryStore::default(), &genesis).expect("a ledger");
+        let checks = Checks::default();
+        std::thread::scope(|scope| {
+            for n in 1..=4 * TOGETHER as u32 {
+                let (checks, ledger, keys) = (&checks, &ledger, &keys);
+                scope.spawn(move || {
+                    let request = AuditRequest::sign(
+                        ledger.chain_id(),
+                        AuditorId(n),
+                        [0; 32],
+                        vec![AgencyId(1)],
+                        vec!["balance".into()],
+                        Period::new(2024, 1).expect("a month"),
+                        keys.validator(),
+                    );
+                    let verdict = checks.check(ledger, request.into());
+                    // Nobody of these is an auditor, so each error names who asked.
+                    let error = verdict.map(|_| ()).expect_err("refused");
+                    assert_eq!(error, TxError::UnknownAuditor(AuditorId(n)));
+                });
+            }
+        });
+        assert!(checks.lock().waiting.is_empty());
+        assert!(!checks.lock().running);
+    }
+}
