@@ -8,7 +8,7 @@ use zkbureau_circuits::audit::{ColumnStatement, verify};
 use zkbureau_circuits::encoding::Document;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::period::Period;
-use zkbureau_circuits::schema::Class;
+use zkbureau_circuits::schema::{Class, Schema};
 use zkbureau_ledger::document::audit::{AUDIT_SEAL, AuditAnswer, AuditAsk, audit_context};
 use zkbureau_ledger::document::sealed::SealingSecretKey;
 use zkbureau_ledger::ids::{AuditId, Height, TimeMs};
@@ -17,7 +17,7 @@ use zkbureau_ledger::state::Column;
 use zkbureau_ledger::transaction::AuditRequest;
 
 use crate::borrower::Failure;
-use crate::chain::Chain;
+use crate::chain::{Chain, Rules};
 use crate::node::NodeError;
 use crate::nodes::{Nodes, NodesError, Submission};
 use crate::show;
@@ -42,6 +42,9 @@ pub enum AuditError {
     /// Nothing to ask for.
     #[error("name at least one attribute")]
     NoAttribute,
+    /// The schema at the audit's block was not proven.
+    #[error("the ledger's schema at the audit's block is not known")]
+    Schema,
     /// No such agency.
     #[error("agencies: the chain has no {0}")]
     Agency(AgencyId),
@@ -132,10 +135,9 @@ pub fn audit<R: RngCore + CryptoRng>(
     let mut attributes = options.attributes.clone();
     attributes.sort_unstable();
     attributes.dedup();
-    let positions = positions(chain, &attributes)?;
-
     let state = nodes.state(chain)?;
     let (_, consortium) = nodes.consortium(chain, &state)?;
+    let positions = positions(&chain.rules().schema, &attributes)?;
     let auditor = (consortium.auditors.iter())
         .find(|a| a.key == key.public())
         .ok_or(AuditError::NotAnAuditor)?;
@@ -160,6 +162,8 @@ pub fn audit<R: RngCore + CryptoRng>(
     let id = request.id();
     let height = nodes.settle_one(chain, Submission::Audit(request))?;
     let state = nodes.state_at(chain, height)?;
+    let (_, then) = nodes.consortium(chain, &state)?;
+    let rules = (chain.rules_of(&then.schema)).ok_or(AuditError::Schema)?;
     let (_, columns) = nodes.columns(&state)?;
 
     let parts: Vec<Part> = std::thread::scope(|scope| {
@@ -181,7 +185,9 @@ pub fn audit<R: RngCore + CryptoRng>(
                         let column = columns
                             .get(*agency)
                             .ok_or(Failure::invalid("it has no column"))?;
-                        check_answer(chain, &id, *agency, height, column, &positions, &answer)
+                        check_answer(
+                            chain, &rules, &id, *agency, height, column, &positions, &answer,
+                        )
                     })
                     .map(|figures| AgencyFigures {
                         id: *agency,
@@ -202,13 +208,12 @@ pub fn audit<R: RngCore + CryptoRng>(
         height,
         time_ms: state.header.time_ms(),
         period: options.period,
-        totals: totals(chain, &parts),
+        totals: totals(&rules.schema, &parts),
         parts,
     })
 }
 
-fn positions(chain: &Chain, attributes: &[String]) -> Result<Vec<usize>, AuditError> {
-    let schema = chain.schema();
+fn positions(schema: &Schema, attributes: &[String]) -> Result<Vec<usize>, AuditError> {
     if attributes.is_empty() {
         return Err(AuditError::NoAttribute);
     }
@@ -250,8 +255,10 @@ fn fetch(nodes: &Nodes, ask: &AuditAsk, reply: &SealingSecretKey) -> Result<Audi
 ///
 /// # Errors
 /// [`Failure::Invalid`].
+#[allow(clippy::too_many_arguments)]
 pub fn check_answer(
     chain: &Chain,
+    rules: &Rules,
     audit: &AuditId,
     agency: AgencyId,
     height: Height,
@@ -262,7 +269,7 @@ pub fn check_answer(
     if answer.agency != agency || answer.audit != *audit {
         return Err(Failure::invalid("it is about another audit"));
     }
-    let schema = chain.schema();
+    let schema = &rules.schema;
     let mut opened = Vec::new();
     for (expected, class) in [(false, Class::Stock), (true, Class::Flow)] {
         let wanted: Vec<usize> = (positions.iter().copied())
@@ -284,7 +291,7 @@ pub fn check_answer(
         }
         let statement = ColumnStatement {
             context: audit_context(&chain.id(), audit, agency, height),
-            key: chain.key(),
+            key: &rules.key,
             class,
             column: match class {
                 Class::Stock => column.stocks,
@@ -313,7 +320,7 @@ pub fn check_answer(
 }
 
 /// Sums over agencies, where all answered and the values add up.
-fn totals(chain: &Chain, parts: &[Part]) -> Vec<Figure> {
+fn totals(schema: &Schema, parts: &[Part]) -> Vec<Figure> {
     let all: Option<Vec<&AgencyFigures>> = parts.iter().map(|p| p.result.as_ref().ok()).collect();
     let Some(all) = all else { return Vec::new() };
     let Some(first) = all.first() else {
@@ -322,7 +329,7 @@ fn totals(chain: &Chain, parts: &[Part]) -> Vec<Figure> {
     let leaves = all.iter().map(|a| a.leaves).sum();
     (first.figures.iter().enumerate())
         .filter(|(_, figure)| {
-            (chain.schema().find(&figure.attribute))
+            (schema.find(&figure.attribute))
                 .is_some_and(|(_, attribute)| attribute.aggregate.is_additive())
         })
         .map(|(i, figure)| {

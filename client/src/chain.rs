@@ -7,10 +7,11 @@
 //! of its own height, and state under the consortium of its own height.
 
 use std::fmt;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use zkbureau_circuits::commitment::CommitmentKey;
+use zkbureau_circuits::encoding::Digest32;
 use zkbureau_circuits::schema::Schema;
 use zkbureau_ledger::block::SignedHeader;
 use zkbureau_ledger::genesis::{Consortium, Genesis, GenesisError};
@@ -21,13 +22,36 @@ use zkbureau_ledger::light::{LightClient, LightError, TrustedHeader, ValidatorCh
 pub struct Chain {
     genesis: Genesis,
     id: ChainId,
-    key: CommitmentKey,
+    /// Those of the genesis file.
+    first: Arc<Rules>,
     known: RwLock<Known>,
+}
+
+/// A schema and the bases of the commitments that are made under it.
+#[derive(Debug)]
+pub struct Rules {
+    /// What a record holds.
+    pub schema: Schema,
+    /// The bases of commitments.
+    pub key: CommitmentKey,
+    digest: Digest32,
+}
+
+impl Rules {
+    fn new(schema: Schema) -> Self {
+        Self {
+            key: CommitmentKey::new(&schema),
+            digest: schema.digest(),
+            schema,
+        }
+    }
 }
 
 /// What a client has learnt of a chain since genesis, for its next session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Learnt {
+    /// Schemas that came after that of the genesis file, oldest first.
+    pub schemas: Vec<Schema>,
     /// Changes of validators, oldest first.
     pub changes: Vec<ValidatorChange>,
     /// The newest consortium that was proven, and at which height; none before any was.
@@ -42,6 +66,8 @@ struct Known {
     newest: Option<TrustedHeader>,
     /// The newest consortium that was proven, and where.
     consortium: (Height, Consortium),
+    /// Every schema that was proven, oldest first; that of the genesis file is the first.
+    rules: Vec<Arc<Rules>>,
 }
 
 impl fmt::Debug for Chain {
@@ -56,7 +82,9 @@ impl Chain {
     /// # Errors
     /// [`GenesisError`] when the file contradicts itself.
     pub fn from_genesis(genesis: Genesis) -> Result<Self, GenesisError> {
+        let first = Arc::new(Rules::new(genesis.schema.clone()));
         let known = Known {
+            rules: vec![Arc::clone(&first)],
             light: LightClient::from_genesis(&genesis)?,
             changes: Vec::new(),
             newest: None,
@@ -64,7 +92,7 @@ impl Chain {
         };
         Ok(Self {
             id: genesis.chain_id(),
-            key: CommitmentKey::new(&genesis.schema),
+            first,
             known: RwLock::new(known),
             genesis,
         })
@@ -91,16 +119,46 @@ impl Chain {
         self.id
     }
 
-    /// The schema that facts are written for.
+    /// The schema of the genesis file. Later ones only append attributes.
     #[must_use]
     pub fn schema(&self) -> &Schema {
-        &self.genesis.schema
+        &self.first.schema
     }
 
-    /// The bases of commitments.
+    /// The bases of commitments under the schema of the genesis file.
     #[must_use]
     pub fn key(&self) -> &CommitmentKey {
-        &self.key
+        &self.first.key
+    }
+
+    /// The newest schema that was proven: new facts are written for it.
+    #[must_use]
+    pub fn rules(&self) -> Arc<Rules> {
+        let known = self.known();
+        Arc::clone(known.rules.last().unwrap_or(&self.first))
+    }
+
+    /// The schema with this digest, if it was proven.
+    #[must_use]
+    pub fn rules_of(&self, digest: &Digest32) -> Option<Arc<Rules>> {
+        let known = self.known();
+        known.rules.iter().find(|r| r.digest == *digest).cloned()
+    }
+
+    /// Every schema that was proven, newest first.
+    #[must_use]
+    pub fn all_rules(&self) -> Vec<Arc<Rules>> {
+        self.known().rules.iter().rev().cloned().collect()
+    }
+
+    /// Notes a proven schema.
+    pub(crate) fn saw_schema(&self, schema: Schema) {
+        let mut known = self.known_mut();
+        let version = schema.version();
+        if known.rules.iter().all(|r| r.schema.version() != version) {
+            known.rules.push(Arc::new(Rules::new(schema)));
+            known.rules.sort_by_key(|r| r.schema.version());
+        }
     }
 
     /// Verifies a header under the validators of its height, as far as they have been followed.
@@ -170,19 +228,25 @@ impl Chain {
     pub fn learnt(&self) -> Learnt {
         let known = self.known();
         Learnt {
+            schemas: (known.rules.iter().skip(1))
+                .map(|r| r.schema.clone())
+                .collect(),
             changes: known.changes.clone(),
             consortium: Some(known.consortium.clone()).filter(|(at, _)| *at > Height::GENESIS),
         }
     }
 
-    /// Takes up what was learnt before. Changes of validators are verified again; the consortium is
-    /// believed, so it must come from where nobody else can write.
+    /// Takes up what was learnt before. Changes of validators are verified again; consortium and
+    /// schemas are believed, so they must come from where nobody else can write.
     ///
     /// # Errors
     /// [`LightError`].
     pub fn take_up(&self, learnt: &Learnt) -> Result<(), LightError> {
         for change in &learnt.changes {
             self.follow(change)?;
+        }
+        for schema in &learnt.schemas {
+            self.saw_schema(schema.clone());
         }
         if let Some((at, consortium)) = &learnt.consortium {
             self.saw_consortium(*at, consortium);

@@ -85,10 +85,11 @@ pub fn make_request<R: RngCore + CryptoRng>(
     now: TimeMs,
     rng: &mut R,
 ) -> Result<FactRequest, AskError> {
+    let rules = chain.rules();
     let facts = (1..)
         .zip(ask.facts)
         .map(|(number, text)| {
-            Fact::parse(text, chain.schema())
+            Fact::parse(text, &rules.schema)
                 .map(|fact| fact.text())
                 .map_err(|error| AskError::Fact {
                     number,
@@ -131,7 +132,7 @@ pub fn make_request<R: RngCore + CryptoRng>(
         nonce,
     };
     let request = FactRequest::new(terms, parties, &keys.signing);
-    request.check(&chain.id(), chain.schema(), now)?;
+    request.check(&chain.id(), &rules.schema, now)?;
     Ok(request)
 }
 
@@ -335,7 +336,7 @@ pub fn verify_body<R: RngCore + CryptoRng>(
     }
 
     // The inquiry must have come before the request expired; later the answer may still be read.
-    let query = request.check(&chain.id(), chain.schema(), header)?;
+    let query = request.check(&chain.id(), &state.rules.schema, header)?;
     let about = Subject {
         chain,
         request,
@@ -425,7 +426,7 @@ fn learned(query: &Query) -> Vec<String> {
 
 fn not_learned(about: &Subject<'_>, state: &State, query: &Query) -> Vec<String> {
     let mut not_learned = vec!["any amount, at one agency or in total".to_owned()];
-    let untouched = show::untouched(query.facts(), about.chain.schema());
+    let untouched = show::untouched(query.facts(), &state.rules.schema);
     if !untouched.is_empty() {
         not_learned.push(format!("anything about {}", untouched.join(", ")));
     }

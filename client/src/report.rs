@@ -1,10 +1,12 @@
 //! "My report": what every agency has published about the person, opened and checked against the
 //! ledger entry by entry.
 
+use std::sync::Arc;
+
 use rand_core::{CryptoRng, RngCore};
 use serde::Serialize;
 use thiserror::Error;
-use zkbureau_circuits::commitment::{CommitmentKey, Opening};
+use zkbureau_circuits::commitment::Opening;
 use zkbureau_circuits::directory::vrf_input;
 use zkbureau_circuits::encoding::PointBytes;
 use zkbureau_circuits::ids::AgencyId;
@@ -19,6 +21,7 @@ use zkbureau_ledger::light::{TrustedHeader, TrustedRoots};
 use zkbureau_ledger::state::Leaf;
 
 use crate::borrower::{BorrowerError, Failure, ask_agencies};
+use crate::chain::Rules;
 use crate::evidence::check_certificate;
 use crate::nodes::Nodes;
 use crate::wallet::Wallet;
@@ -188,7 +191,7 @@ pub fn check_report(
             if !log.from_start() || latest(&log.entries) != Some(leaf.stocks) {
                 return Err(ReportError::Log);
             }
-            entries(chain.key(), &log.entries, &report.openings)?
+            entries(&chain.all_rules(), &log.entries, &report.openings)?
         }
         _ => return Err(ReportError::Log),
     };
@@ -240,7 +243,7 @@ fn latest(log: &[LogEntry]) -> Option<PointBytes> {
 }
 
 fn entries(
-    key: &CommitmentKey,
+    rules: &[Arc<Rules>],
     log: &[LogEntry],
     openings: &[EntryOpening],
 ) -> Result<Vec<Entry>, ReportError> {
@@ -250,8 +253,8 @@ fn entries(
     log.iter()
         .zip(openings)
         .map(|(entry, opening)| {
-            let stocks = opened(key, Class::Stock, &opening.stocks, &entry.stocks)?;
-            let flows = opened(key, Class::Flow, &opening.flows, &entry.flows)?;
+            let stocks = opened(rules, Class::Stock, &opening.stocks, &entry.stocks)?;
+            let flows = opened(rules, Class::Flow, &opening.flows, &entry.flows)?;
             let mut values: Vec<(usize, Value)> = stocks.into_iter().chain(flows).collect();
             values.sort_by_key(|(position, _)| *position);
             Ok(Entry {
@@ -265,17 +268,18 @@ fn entries(
 
 /// The real values behind a commitment, `present` left out, with their positions in the schema.
 fn opened(
-    key: &CommitmentKey,
+    rules: &[Arc<Rules>],
     class: Class,
     opening: &Opening,
     commitment: &PointBytes,
 ) -> Result<Vec<(usize, Value)>, ReportError> {
     let wrong = || ReportError::Openings;
-    let point = key.commit(class, opening).map_err(|_| wrong())?;
-    if PointBytes::from(point) != *commitment {
-        return Err(wrong());
-    }
-    let schema = key.schema();
+    // An entry stays as it was published: under the schema of its time.
+    let opens = |rules: &&Arc<Rules>| {
+        let point = rules.key.commit(class, opening);
+        point.is_ok_and(|point| PointBytes::from(point) == *commitment)
+    };
+    let schema = &rules.iter().find(opens).ok_or_else(wrong)?.schema;
     schema
         .positions(class)
         .zip(opening.encoded())

@@ -167,7 +167,7 @@ fn templates(
     (1..)
         .zip(given)
         .map(|(number, text)| {
-            FactTemplate::parse(text, wallet.chain().schema()).map_err(|error| {
+            FactTemplate::parse(text, &wallet.chain().rules().schema).map_err(|error| {
                 BorrowerError::Template {
                     number,
                     text: text.clone(),

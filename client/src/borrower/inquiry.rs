@@ -147,7 +147,7 @@ fn choose(
                 &wallet.key().public(),
                 &request.terms,
                 query.facts(),
-                wallet.chain().schema(),
+                &wallet.chain().rules().schema,
                 now,
             )
             .and_then(|_| view.check_parties(&request.parties));

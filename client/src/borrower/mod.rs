@@ -164,7 +164,7 @@ pub fn check_request(
     request: &FactRequest,
     now: TimeMs,
 ) -> Result<Query, BorrowerError> {
-    let query = request.check(&wallet.chain_id(), wallet.chain().schema(), now)?;
+    let query = request.check(&wallet.chain_id(), &wallet.chain().rules().schema, now)?;
     let parties = &request.parties;
     (parties.subject)
         .verify(wallet.person(), &parties.subject_salt)

@@ -76,7 +76,8 @@ pub fn review(
 ) -> Result<Review, BorrowerError> {
     let query = check_request(wallet, request, now)?;
     let chain = wallet.chain();
-    let schema = chain.schema();
+    let rules = chain.rules();
+    let schema = &rules.schema;
     let as_of = query.as_of();
     let agency = |id: AgencyId, name: &str| Named {
         name: id.to_string(),

@@ -92,7 +92,7 @@ pub fn check_authority(
         &certificate.subject_key,
         &about.request.terms,
         about.query.facts(),
-        about.chain.schema(),
+        &state.rules.schema,
         time,
     )?;
     consent.check_parties(&about.request.parties)?;

@@ -1,5 +1,7 @@
 //! The state that evidence speaks about.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 use zkbureau_ledger::document::answer::StateEvidence;
 use zkbureau_ledger::genesis::Consortium;
@@ -7,7 +9,7 @@ use zkbureau_ledger::ids::AnchorId;
 use zkbureau_ledger::light::{LightError, TrustedHeader, TrustedRoots};
 use zkbureau_ledger::state::{AnchorState, Columns};
 
-use crate::chain::Chain;
+use crate::chain::{Chain, Rules};
 
 /// State values under one trusted header.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub struct State {
     pub header: TrustedHeader,
     /// The tree roots under it.
     pub roots: TrustedRoots,
+    /// The schema in force, and the bases of commitments.
+    pub rules: Arc<Rules>,
     /// The consortium.
     pub consortium: Consortium,
     /// The columns of all agencies.
@@ -33,8 +37,8 @@ pub enum StateError {
     /// A proof under the header.
     #[error("the state's proof of the {0} does not verify")]
     Proof(&'static str),
-    /// The facts were written for another schema.
-    #[error("the ledger's schema is not the one of the genesis file")]
+    /// The schema in force there is unknown here.
+    #[error("the ledger's schema at this block is not known here: name a node with --node")]
     Schema,
     /// There is no such anchor.
     #[error("the consent's anchor is not on the ledger")]
@@ -60,9 +64,9 @@ impl State {
         let consortium = roots
             .consortium(&evidence.consortium)
             .map_err(|_| StateError::Proof("consortium"))?;
-        if consortium.schema != chain.schema().digest() {
-            return Err(StateError::Schema);
-        }
+        let rules = chain
+            .rules_of(&consortium.schema)
+            .ok_or(StateError::Schema)?;
         let columns = roots
             .columns(&evidence.columns)
             .map_err(|_| StateError::Proof("columns"))?;
@@ -73,6 +77,7 @@ impl State {
         Ok(Self {
             header,
             roots,
+            rules,
             consortium,
             columns,
             anchor,

@@ -111,7 +111,7 @@ impl<'a> Statement<'a> {
             return Ok(());
         }
         let items: Vec<_> = items.iter().map(|(_, c, p, i)| (*c, *p, *i)).collect();
-        linear_image::verify_batch(about.chain.key(), &items, rng)
+        linear_image::verify_batch(&state.rules.key, &items, rng)
             .map_err(|_| StatementError::Images)
     }
 
@@ -127,7 +127,7 @@ impl<'a> Statement<'a> {
         self.items(about, state, anchor)
             .into_iter()
             .filter(|(_, context, plan, images)| {
-                linear_image::verify(about.chain.key(), context, plan, images, rng).is_err()
+                linear_image::verify(&state.rules.key, context, plan, images, rng).is_err()
             })
             .map(|(agency, ..)| agency)
             .collect()

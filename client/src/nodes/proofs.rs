@@ -1,11 +1,15 @@
 //! State at a height: a header, the roots under it and values under these, each verified before
 //! anybody sees it.
 
+use zkbureau_circuits::schema::Schema;
 use zkbureau_ledger::block::SignedHeader;
 use zkbureau_ledger::genesis::Consortium;
-use zkbureau_ledger::ids::{AnchorId, AuditId, Height};
+use zkbureau_ledger::ids::{AnchorId, AuditId, Height, ProposalId};
 use zkbureau_ledger::light::{LightError, TrustedHeader, TrustedRoots};
-use zkbureau_ledger::state::{AnchorState, AuditState, Columns, RegistryKey, RegistryProof, Roots};
+use zkbureau_ledger::state::{
+    AnchorState, AuditState, Columns, OpenProposals, ProposalState, RegistryKey, RegistryProof,
+    Roots,
+};
 
 use super::{Nodes, NodesError};
 use crate::chain::Chain;
@@ -120,7 +124,7 @@ impl Nodes {
         Ok(self.read(what, Some(state.source), fetch)?.1)
     }
 
-    /// The consortium, with its proof. The chain remembers the newest.
+    /// The consortium, with its proof. The chain remembers the newest, and the schema in force.
     ///
     /// # Errors
     /// [`NodesError`].
@@ -133,8 +137,54 @@ impl Nodes {
         let found = self.registry(state, "proof of the consortium", key, |roots, proof| {
             roots.consortium(proof)
         })?;
+        if chain.rules_of(&found.1.schema).is_none() {
+            let (_, schema) = self.schema(state)?;
+            if schema.digest() == found.1.schema {
+                chain.saw_schema(schema);
+            }
+        }
         chain.saw_consortium(state.height(), &found.1);
         Ok(found)
+    }
+
+    /// The schema in force, with its proof.
+    ///
+    /// # Errors
+    /// [`NodesError`].
+    pub fn schema(&self, state: &ProvenState) -> Result<(RegistryProof, Schema), NodesError> {
+        let key = RegistryKey::Schema;
+        self.registry(state, "proof of the schema", key, |roots, proof| {
+            roots.schema(proof)
+        })
+    }
+
+    /// The proposals that are open for votes, with the proof of their list.
+    ///
+    /// # Errors
+    /// [`NodesError`].
+    pub fn open_proposals(
+        &self,
+        state: &ProvenState,
+    ) -> Result<(RegistryProof, OpenProposals), NodesError> {
+        let key = RegistryKey::OpenProposals;
+        self.registry(state, "proof of the open proposals", key, |roots, proof| {
+            roots.open_proposals(proof)
+        })
+    }
+
+    /// A proposal and its votes, or that there is none, with the proof.
+    ///
+    /// # Errors
+    /// [`NodesError`].
+    pub fn proposal(
+        &self,
+        state: &ProvenState,
+        id: ProposalId,
+    ) -> Result<(RegistryProof, Option<ProposalState>), NodesError> {
+        let key = RegistryKey::Proposal(id);
+        self.registry(state, "proof of the proposal", key, |roots, proof| {
+            roots.proposal(id, proof)
+        })
     }
 
     /// The columns of all agencies, with their proof.

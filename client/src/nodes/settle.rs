@@ -128,7 +128,10 @@ impl Nodes {
                 }
             }
             let busy = failures.values().any(NodeError::is_busy);
-            for open in all.iter_mut().filter(|o| o.end.is_none() && o.taken.is_empty()) {
+            for open in all
+                .iter_mut()
+                .filter(|o| o.end.is_none() && o.taken.is_empty())
+            {
                 if !open.refused.is_empty() {
                     open.end = Some(Err(self.refused(&open.refused)));
                 } else if !busy {

@@ -84,6 +84,7 @@ fn kind(error: &Error) -> Kind {
             return match error {
                 AuditError::Nodes(error) => nodes(error),
                 AuditError::NotAnAuditor => Kind::Refused,
+                AuditError::Schema => Kind::Invalid,
                 _ => Kind::Usage,
             };
         }

@@ -7,6 +7,8 @@ use zkbureau_client::node::NodeError;
 use zkbureau_client::nodes::{Nodes, NodesError};
 use zkbureau_client::{files, show, time};
 use zkbureau_ledger::genesis::Consortium;
+use zkbureau_ledger::ids::ProposalId;
+use zkbureau_ledger::state::ProposalState;
 
 use super::cli::NodesArgs;
 use super::output::{Output, Text, short};
@@ -18,6 +20,9 @@ pub fn catch_up(chain: &Chain, nodes: &Nodes) -> Result<(), NodesError> {
     Ok(())
 }
 
+/// Most open proposals that are shown.
+const MAX_PROPOSALS: usize = 50;
+
 pub fn run(args: &NodesArgs) -> Result<Output> {
     let chain = Chain::from_genesis(files::read_genesis(&args.genesis)?)?;
     let nodes = args.nodes.open()?;
@@ -25,7 +30,14 @@ pub fn run(args: &NodesArgs) -> Result<Output> {
     let now = time::now();
     let state = nodes.state(&chain).and_then(|state| {
         let (_, consortium) = nodes.consortium(&chain, &state)?;
-        Ok((state, consortium))
+        let mut proposals = Vec::new();
+        let (_, open) = nodes.open_proposals(&state)?;
+        for open in open.0.iter().take(MAX_PROPOSALS) {
+            if let (_, Some(proposal)) = nodes.proposal(&state, open.id)? {
+                proposals.push((open.id, proposal));
+            }
+        }
+        Ok((state, consortium, proposals))
     });
 
     let mut rows = vec![
@@ -64,6 +76,7 @@ pub fn run(args: &NodesArgs) -> Result<Output> {
     let lie = |error: &NodeError| error.is_lie();
     let lies = (sightings.iter()).any(|s| s.header.as_ref().err().is_some_and(lie));
     let mut text = Text::new().table(&rows);
+    let mut proposals: Vec<Value> = Vec::new();
     let (code, at, consortium) = match &state {
         Err(error) => {
             text = text
@@ -72,8 +85,11 @@ pub fn run(args: &NodesArgs) -> Result<Output> {
             let invalid = lies || error.is_invalid();
             (if invalid { 20 } else { 30 }, Value::Null, Value::Null)
         }
-        Ok((state, consortium)) => {
-            text = participants(text, state.height().0, consortium);
+        Ok((state, consortium, open)) => {
+            text = votes(participants(text, state.height().0, consortium), open);
+            proposals = (open.iter())
+                .map(|(id, proposal)| json!({ "id": id, "state": proposal }))
+                .collect();
             let code = if lies { 20 } else { 0 };
             (code, json!(state.height()), json!(consortium))
         }
@@ -86,6 +102,7 @@ pub fn run(args: &NodesArgs) -> Result<Output> {
             "nodes": body,
             "height": at,
             "consortium": consortium,
+            "open_proposals": proposals,
             "validator_changes": chain.changes().len(),
         }),
         text,
@@ -137,4 +154,22 @@ fn participants(text: Text, height: u64, consortium: &Consortium) -> Text {
     .table(&agencies)
     .title("Identity issuers and auditors")
     .table(&others)
+}
+
+fn votes(text: Text, open: &[(ProposalId, ProposalState)]) -> Text {
+    if open.is_empty() {
+        return text;
+    }
+    let rows: Vec<Vec<String>> = (open.iter())
+        .map(|(id, state)| {
+            let by: Vec<String> = state.ballots.iter().map(|b| b.agency.to_string()).collect();
+            vec![
+                short(&id.to_string()).to_owned(),
+                show::clean(&state.proposal.title),
+                format!("until {}", time::show_day(state.proposal.expires)),
+                format!("votes: {}", by.join(", ")),
+            ]
+        })
+        .collect();
+    text.title("Open proposals").table(&rows)
 }
