@@ -28,13 +28,18 @@ pub struct Chain {
 }
 
 /// A schema and the bases of the commitments that are made under it.
-#[derive(Debug)]
 pub struct Rules {
     /// What a record holds.
     pub schema: Schema,
     /// The bases of commitments.
     pub key: CommitmentKey,
     digest: Digest32,
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rules(version {})", self.schema.version())
+    }
 }
 
 impl Rules {

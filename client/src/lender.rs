@@ -407,7 +407,7 @@ fn verification(
         header: state.header.hash(),
         as_of: query.as_of(),
         learned: learned(query),
-        not_learned: not_learned(about, state, query),
+        not_learned: not_learned(state, query),
     }
 }
 
@@ -424,7 +424,7 @@ fn learned(query: &Query) -> Vec<String> {
     learned
 }
 
-fn not_learned(about: &Subject<'_>, state: &State, query: &Query) -> Vec<String> {
+fn not_learned(state: &State, query: &Query) -> Vec<String> {
     let mut not_learned = vec!["any amount, at one agency or in total".to_owned()];
     let untouched = show::untouched(query.facts(), &state.rules.schema);
     if !untouched.is_empty() {
