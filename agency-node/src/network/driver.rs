@@ -41,6 +41,8 @@ use super::shared::{AskCommand, Shared, View};
 use super::transactions::{self, Gossip};
 use super::{NetworkConfig, StartError};
 
+/// How long messages are kept for an engine that is not attached yet.
+const UNATTACHED: Duration = Duration::from_secs(10);
 /// Commands that wait.
 const COMMANDS: usize = 1_024;
 /// How often dialling and announcing are looked after.
@@ -120,6 +122,7 @@ pub(super) struct Driver {
     told_listening: bool,
 
     engine: mpsc::UnboundedSender<EngineEvent>,
+    attached: watch::Receiver<bool>,
     inputs: Inputs,
     /// Says that the network has stopped when it is dropped, be it by a panic.
     _running: Running,
@@ -149,6 +152,8 @@ pub(super) struct Parts {
     pub shared: Arc<Shared>,
     pub commands: mpsc::Sender<Command>,
     pub events: mpsc::UnboundedReceiver<EngineEvent>,
+    /// Set when there is an engine.
+    pub attach: watch::Sender<bool>,
 }
 
 /// What woke the task.
@@ -236,6 +241,7 @@ impl Driver {
         let (incoming, delivered) = transactions::channel(limits.transactions);
         let (engine, events) = mpsc::unbounded_channel();
         let (running, is_running) = watch::channel(true);
+        let (attach, attached) = watch::channel(false);
         let registry = Arc::new(registry);
         let (registry_out, registry_in) = watch::channel(registry.clone());
         transactions::deliver(services.clone(), delivered)?;
@@ -286,6 +292,7 @@ impl Driver {
             listening: None,
             told_listening: false,
             engine,
+            attached,
             inputs: Inputs {
                 inbox,
                 commands: command_inputs,
@@ -302,6 +309,7 @@ impl Driver {
             shared,
             commands,
             events,
+            attach,
         })
     }
 
@@ -414,6 +422,12 @@ impl Driver {
             self.told_listening = true;
             self.tell(EngineEvent::Listening(address));
         }
+    }
+
+    /// Whether there is an engine, or one may come: a node that only fetches a snapshot has none,
+    /// and what is kept for it would hold up its streams.
+    fn has_engine(&self) -> bool {
+        *self.attached.borrow() || self.started.elapsed() < UNATTACHED
     }
 
     /// Without an engine nobody listens, and that is all right.

@@ -106,6 +106,7 @@ impl Network {
         C: ConsensusCodec<Ctx> + SyncCodec<Ctx>,
     {
         let events = self.events.take().ok_or(AttachError::Attached)?;
+        self.attach.send_replace(true);
         let codec = Arc::new(codec);
         let told = Arc::new(Mutex::new(Told::default()));
         let (subscribers, subscribed) = watch::channel(0);

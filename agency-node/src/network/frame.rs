@@ -20,7 +20,7 @@ use super::NetworkKey;
 /// Most agencies in a list of one frame.
 pub(super) const MAX_LISTED: usize = 256;
 /// The most that a header takes: one list of agencies and some fields.
-const MAX_HEADER: usize = 4 * MAX_LISTED + 256;
+pub(super) const MAX_HEADER: usize = 4 * MAX_LISTED + 256;
 
 /// One of the two streams of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

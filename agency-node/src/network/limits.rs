@@ -2,10 +2,26 @@
 
 use std::time::Duration;
 
+use zkbureau_ledger::block::MAX_BLOCK_BYTES;
+
+use super::frame::MAX_HEADER;
+use crate::consensus::limits::{
+    MAX_LIVENESS_MESSAGE_BYTES, MAX_PART_MESSAGE_BYTES, MAX_SYNC_REQUEST_BYTES,
+    MAX_SYNC_RESPONSE_BYTES,
+};
+
 /// Bytes of a [`Limits::small_frame`].
 const SMALL_FRAME: usize = 256 << 10;
 /// Bytes of a [`Limits::bulk_frame`]: a block's 4 MiB and room for the envelope.
 const BULK_FRAME: usize = 5 << 20;
+/// Bytes of a [`Limits::sync_request`].
+const SYNC_REQUEST: usize = 64 << 10;
+
+// What consensus may send fits, and so does a transaction as large as a block.
+const _: () = assert!(SMALL_FRAME >= MAX_HEADER + MAX_LIVENESS_MESSAGE_BYTES);
+const _: () = assert!(BULK_FRAME >= MAX_HEADER + MAX_PART_MESSAGE_BYTES);
+const _: () = assert!(BULK_FRAME >= MAX_HEADER + MAX_BLOCK_BYTES);
+const _: () = assert!(SYNC_REQUEST >= MAX_SYNC_REQUEST_BYTES);
 
 /// How fast a peer may send. Reading pauses above it, so the peer's own queue fills, not ours.
 #[derive(Clone, Copy, Debug)]
@@ -98,8 +114,8 @@ impl Default for Limits {
             },
             transactions: 64 << 20,
             replay: 16 << 20,
-            sync_request: 64 << 10,
-            sync_response: 32 << 20,
+            sync_request: SYNC_REQUEST,
+            sync_response: MAX_SYNC_RESPONSE_BYTES,
             ask_request: 256 << 10,
             ask_reply: 16 << 20,
             asks_per_peer: 64,

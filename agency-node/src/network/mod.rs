@@ -136,6 +136,7 @@ pub struct Network {
     listening: Multiaddr,
     commands: mpsc::Sender<Command>,
     events: Option<mpsc::UnboundedReceiver<EngineEvent>>,
+    attach: watch::Sender<bool>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -156,6 +157,7 @@ impl Network {
             shared,
             commands,
             events,
+            attach,
         } = Driver::assemble(config, registry, services, stopping)?;
         let (driver, listening) = driver.listen().await?;
         let task = tokio::spawn(driver.run());
@@ -164,6 +166,7 @@ impl Network {
             listening,
             commands,
             events: Some(events),
+            attach,
             stop,
             task,
         })

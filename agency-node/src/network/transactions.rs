@@ -15,7 +15,7 @@ use super::seen::{Holders, Recent};
 /// Transactions whose holders are known.
 const REMEMBERED: usize = 1 << 16;
 /// After this time a transaction counts as new again: somebody submits it again for a reason.
-const REMEMBERED_FOR: Duration = Duration::from_secs(10);
+const REMEMBERED_FOR: Duration = Duration::from_secs(4);
 /// What a transaction costs beside its bytes while it waits.
 const OVERHEAD: usize = 256;
 

@@ -138,6 +138,10 @@ impl Driver {
                     request,
                     channel,
                 } => {
+                    if !self.has_engine() {
+                        // Dropping the channel tells the peer.
+                        return;
+                    }
                     self.next_sync += 1;
                     let number = self.next_sync;
                     self.sync_in.insert(number, channel);

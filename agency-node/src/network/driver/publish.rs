@@ -10,13 +10,11 @@ use zkbureau_ledger::keys::Signature;
 
 use super::Driver;
 use crate::network::engine::EngineEvent;
-use crate::network::frame::{self, Channel, Class, Frame, Header, MAX_LISTED, Stamp};
+use crate::network::frame::{self, Channel, Class, Frame, Header, MAX_HEADER, MAX_LISTED, Stamp};
 use crate::network::links::Inbound;
 use crate::network::queue::Lane;
 use crate::network::registry::PeerName;
 
-/// Room for the longest header within a frame.
-const HEADER: usize = 2_048;
 /// Larger transactions go over the bulk stream.
 const SMALL_TRANSACTION: usize = 16 << 10;
 /// Frames that are kept at most, whatever their size.
@@ -91,7 +89,7 @@ impl Driver {
             Class::Small => limits.small_frame,
             Class::Bulk => limits.bulk_frame,
         };
-        limit.saturating_sub(HEADER)
+        limit.saturating_sub(MAX_HEADER)
     }
 
     /// Sends a message of ours to everybody.
@@ -240,11 +238,12 @@ impl Driver {
         }
         match header {
             Header::Links(linked) => self.linked(name, linked),
-            Header::Status => self.tell(EngineEvent::Status {
+            Header::Status if self.has_engine() => self.tell(EngineEvent::Status {
                 from: peer,
                 bytes: payload,
                 room: inbound.room,
             }),
+            Header::Status => {}
             Header::Transaction => {
                 self.gossip.received(number, name, &payload, Instant::now());
             }
@@ -277,6 +276,9 @@ impl Driver {
 
     /// Gives a message to the engine unless it had it already. Its origin is certain.
     fn deliver(&mut self, inbound: Inbound, origin: PeerId, stamp: Stamp, payload: Bytes) {
+        if !self.has_engine() {
+            return;
+        }
         if !self.seen.insert(origin, &stamp) {
             self.shared.counters.frames_duplicate.one();
             return;
