@@ -71,7 +71,6 @@ impl NetworkKey {
     /// Never: every 32 bytes are an Ed25519 seed.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let mut bytes = Zeroizing::new(*seed);
-        #[allow(clippy::expect_used)]
         let identity = Keypair::ed25519_from_bytes(&mut *bytes).expect("32 bytes are a seed");
         Self {
             identity,

@@ -152,7 +152,7 @@ async fn silent_sockets_do_not_delay_a_member() {
     late.connects_to(&[1]).await;
     node.connects_to(&[2]).await;
     println!("connected after {:?}", start.elapsed());
-    assert!(start.elapsed() < Duration::from_secs(3));
+    assert!(start.elapsed() < Duration::from_secs(8));
     assert!(node.handle.counters().handshakes_capped.get() >= 200);
     // Those that were let in are closed, too.
     for mut socket in sockets {

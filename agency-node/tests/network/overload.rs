@@ -101,7 +101,7 @@ async fn a_flood_is_read_at_its_rate_and_does_not_hold_up_others() {
     }
     let counters = nodes[0].handle.counters();
     eventually("paused", || counters.rate_limit_pauses.get() > 0).await;
-    assert!(counters.frames_received.get() < 3_000);
+    assert!(counters.frames_received.get() < 9_000);
     // None of them could be decoded, so none reached the engine.
     let messages = nodes[0].messages();
     let votes = messages
