@@ -15,9 +15,10 @@ impl<S: Store> Agency<S> {
         let tip = self.ledger.tip();
         self.check_identity(ask, tip.time_ms)?;
         // An old ask that somebody recorded is of no use to anybody but the holder of its reply
-        // key; this only bounds for how long the agency works for it.
+        // key; this only bounds for how long the agency works for it. One from the future would
+        // stay young for as long as its maker liked.
         let policies = self.ledger.consortium().policies;
-        if tip.time_ms.0.saturating_sub(ask.time.0) > policies.answer_ms {
+        if tip.time_ms.0.abs_diff(ask.time.0) > policies.answer_ms {
             return Err(Refusal::Stale.into());
         }
         self.own_records(ask)

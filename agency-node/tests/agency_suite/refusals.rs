@@ -444,6 +444,21 @@ fn old_report_asks() {
     );
     case.world.chain.wait_ms(600_000);
     case.world.block(Vec::new());
+    // Nor is one from the future any younger.
+    let ahead = zkbureau_ledger::document::ask::AgencyAsk::new(
+        chain(&case.world),
+        AgencyId(1),
+        case.wallet.identity(),
+        AskBody::Report,
+        SealingSecretKey::random(&mut OsRng).public(),
+        TimeMs(START + 365 * DAY_MS),
+        &case.wallet.key,
+    );
+    let sealed = seal(&case.world, 1, &ahead).to_bytes();
+    assert_eq!(
+        refusal(case.world.agency(1).answer(&sealed, &mut OsRng)),
+        Refusal::Stale
+    );
     let sealed = seal(&case.world, 1, &old).to_bytes();
     assert_eq!(
         refusal(case.world.agency(1).answer(&sealed, &mut OsRng)),
