@@ -243,8 +243,8 @@ fn positions(schema: &Schema, attributes: &[String]) -> Result<Vec<usize>, Audit
 fn fetch(nodes: &Nodes, ask: &AuditAsk, reply: &SealingSecretKey) -> Result<AuditAnswer, Failure> {
     let context = ask.digest();
     nodes
-        .through("reply", |node| {
-            let sealed = node.audit(ask)?;
+        .through("reply", |node, within| {
+            let sealed = node.audit(ask, within)?;
             let bytes = (sealed.open(reply, AUDIT_SEAL, &context)).map_err(|_| NodeError::Reply)?;
             AuditAnswer::from_bytes(&bytes).map_err(|_| NodeError::Reply)
         })

@@ -114,8 +114,8 @@ fn ask_one<T: Document>(
         .map_err(|agency| Failure::Unavailable(format!("{agency} is not on the ledger")))?;
     // Only the agency can seal to this key: it has read the ask.
     nodes
-        .through("reply", |node| {
-            let sealed = node.ask(prepared.agency, &prepared.sealed)?;
+        .through("reply", |node, within| {
+            let sealed = node.ask(prepared.agency, &prepared.sealed, within)?;
             let bytes = sealed
                 .open_padded(&prepared.key, REPLY_SEAL, &prepared.context)
                 .map_err(|_| NodeError::Reply)?;

@@ -254,19 +254,24 @@ impl Node {
     ///
     /// # Errors
     /// [`NodeError::Problem`] with status 403 when the agency refuses.
-    pub fn ask(&self, agency: AgencyId, ask: &Sealed) -> Result<Sealed, NodeError> {
+    pub fn ask(
+        &self,
+        agency: AgencyId,
+        ask: &Sealed,
+        within: Duration,
+    ) -> Result<Sealed, NodeError> {
         debug_assert!(ask.to_bytes().len() <= MAX_SEALED);
         let path = format!("/v1/agencies/{}/asks", agency.0);
-        self.document(&path, Some(&ask.to_bytes()), ASK)
+        self.document(&path, Some(&ask.to_bytes()), within)
     }
 
     /// Fetches an agency's sealed answer to an audit.
     ///
     /// # Errors
     /// [`NodeError`].
-    pub fn audit(&self, ask: &AuditAsk) -> Result<Sealed, NodeError> {
+    pub fn audit(&self, ask: &AuditAsk, within: Duration) -> Result<Sealed, NodeError> {
         let path = format!("/v1/agencies/{}/audits", ask.agency.0);
-        self.document(&path, Some(&ask.to_bytes()), ASK)
+        self.document(&path, Some(&ask.to_bytes()), within)
     }
 }
 

@@ -14,12 +14,15 @@ const PAUSES: [Duration; 3] = [
     Duration::from_millis(500),
     Duration::from_millis(1_500),
 ];
-/// No more attempts begin after this long.
-const LAST_ATTEMPT: Duration = ASK;
+/// How long one of several nodes is waited for the first time round: one that only keeps asks must
+/// not keep the others from being asked.
+const FIRST_ROUND: Duration = Duration::from_secs(12);
+/// No other round begins after this long.
+const LAST_ROUND: Duration = Duration::from_secs(60);
 
 impl Nodes {
     /// Asks an agency through one node after the other until a reply opens. `exchange` sends, opens
-    /// and decodes.
+    /// and decodes within the time it is given.
     ///
     /// # Errors
     /// [`NodesError::Nobody`]; its [`is_refusal`](NodesError::is_refusal) when everybody who answered
@@ -27,27 +30,32 @@ impl Nodes {
     pub(crate) fn through<T>(
         &self,
         what: &'static str,
-        exchange: impl Fn(&Node) -> Result<T, NodeError>,
+        exchange: impl Fn(&Node, Duration) -> Result<T, NodeError>,
     ) -> Result<T, NodesError> {
         let start = Instant::now();
         let mut last = NodesError::NoNode;
         for pause in PAUSES {
+            if start.elapsed() > LAST_ROUND {
+                break;
+            }
             sleep(pause);
-            let mut gone = true;
+            let first = pause.is_zero() && self.nodes.len() > 1;
+            let time = if first { FIRST_ROUND } else { ASK };
+            let mut hopeless = true;
             let tried = self.read(what, None, |node| {
-                if start.elapsed() > LAST_ATTEMPT {
-                    return Err(NodeError::Late);
-                }
-                let done = exchange(node);
-                let again = |e: &NodeError| e.is_refusal() || e.is_busy();
-                gone &= !done.as_ref().is_err_and(again);
+                let done = exchange(node, time);
+                let again = |e: &NodeError| {
+                    let slow = first && matches!(e, NodeError::Unreachable(_));
+                    e.is_refusal() || e.is_busy() || slow
+                };
+                hopeless &= !done.as_ref().is_err_and(again);
                 done
             });
             match tried {
                 Ok((_, reply)) => return Ok(reply),
                 Err(error) => last = error,
             }
-            if gone || start.elapsed() > LAST_ATTEMPT {
+            if hopeless {
                 break;
             }
         }

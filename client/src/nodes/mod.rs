@@ -39,6 +39,11 @@ pub const HEARTBEAT: Duration = Duration::from_secs(60);
 /// take long and clocks that differ, and the time in which an idle chain makes no block.
 pub const DEFAULT_FRESHNESS: Duration = Duration::from_secs(120 + HEARTBEAT.as_secs());
 
+/// How often a value is asked for again while some node does not have its block yet.
+const CATCH_UP_TRIES: usize = 3;
+/// How long nodes get each time: about half a block.
+const CATCH_UP_PAUSE: Duration = Duration::from_millis(600);
+
 /// How nodes are used.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -179,6 +184,31 @@ impl Nodes {
         }
         Err(NodesError::Nobody { what, failures })
     }
+
+    /// Like [`Self::read`], for what stands under a block that one node has: others may be about to
+    /// have it, and one that lies must not win because they are a moment behind.
+    fn read_under<T>(
+        &self,
+        what: &'static str,
+        first: Option<usize>,
+        mut fetch: impl FnMut(&Node) -> Result<T, NodeError>,
+    ) -> Result<(usize, T), NodesError> {
+        for _ in 0..CATCH_UP_TRIES {
+            match self.read(what, first, &mut fetch) {
+                Err(error) if self.nodes.len() > 1 && is_missing_somewhere(&error) => {
+                    std::thread::sleep(CATCH_UP_PAUSE);
+                }
+                other => return other,
+            }
+        }
+        self.read(what, first, fetch)
+    }
+}
+
+/// Whether some node does not have what was asked for.
+fn is_missing_somewhere(error: &NodesError) -> bool {
+    let missing = |e: &NodeError| matches!(e, NodeError::Problem { status: 404, .. });
+    error.failures().iter().any(|f| missing(&f.error))
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ impl Nodes {
     /// # Errors
     /// [`NodesError`].
     pub fn state_at(&self, chain: &Chain, at: Height) -> Result<ProvenState, NodesError> {
-        let (source, (signed, header)) = self.read("header", None, |node| {
+        let (source, (signed, header)) = self.read_under("header", None, |node| {
             let signed = node.header(Some(at))?;
             let header = self.check_header(chain, node, &signed)?;
             if header.height() != at {
@@ -94,11 +94,12 @@ impl Nodes {
         signed: SignedHeader,
         header: TrustedHeader,
     ) -> Result<ProvenState, NodesError> {
-        let (source, (roots_sent, roots)) = self.read("list of roots", Some(source), |node| {
-            let sent = node.roots(header.height())?;
-            let roots = header.roots(&sent).map_err(proof("list of roots"))?;
-            Ok((sent, roots))
-        })?;
+        let (source, (roots_sent, roots)) =
+            self.read_under("list of roots", Some(source), |node| {
+                let sent = node.roots(header.height())?;
+                let roots = header.roots(&sent).map_err(proof("list of roots"))?;
+                Ok((sent, roots))
+            })?;
         Ok(ProvenState {
             signed,
             header,
@@ -121,7 +122,7 @@ impl Nodes {
             let value = check(&state.roots, &sent).map_err(proof(what))?;
             Ok((sent, value))
         };
-        Ok(self.read(what, Some(state.source), fetch)?.1)
+        Ok(self.read_under(what, Some(state.source), fetch)?.1)
     }
 
     /// The consortium, with its proof. The chain remembers the newest, and the schema in force.
