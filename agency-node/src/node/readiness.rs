@@ -35,6 +35,9 @@ pub enum NotReady {
         /// The height that others have.
         seen: Height,
     },
+    /// The ledger, as far as it is here, does not name the agency under its keys.
+    #[error("{0}")]
+    Standing(String),
     /// Too few validators can be reached for blocks to go on.
     #[error(
         "no quorum: validators with a power of {reached} of {total} can be reached, more than two thirds are needed"
@@ -90,6 +93,11 @@ impl Node {
         }
         if own == Height::GENESIS {
             return Err(NotReady::NoBlock);
+        }
+        for agency in self.agencies.values() {
+            agency
+                .check_standing()
+                .map_err(|e| NotReady::Standing(e.to_string()))?;
         }
         Ok(())
     }

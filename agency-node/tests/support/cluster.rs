@@ -216,7 +216,7 @@ impl Cluster {
         let child = binary()
             .env(
                 "ZKBUREAU_LOG",
-                std::env::var("CLUSTER_LOG").unwrap_or("info".into()),
+                std::env::var("CLUSTER_LOG").unwrap_or("info,arc_malachitebft=warn".into()),
             )
             .args(["start", "--data"])
             .arg(&member.home)
