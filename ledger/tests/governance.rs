@@ -430,3 +430,35 @@ fn a_ledger_opens_again_with_what_is_in_force() {
     assert_eq!(*ledger.schema(), appended(2, 0));
     ring.step(&ledger, &[]);
 }
+
+#[test]
+fn what_was_checked_before_a_change_is_checked_again_and_used() {
+    let (ledger, ring) = open(&[1, 1, 1, 1]);
+    let chain = *ledger.chain_id();
+    let ready = checked(
+        &ledger,
+        &[batch(&chain, ONE, 1, "2024-08", &[row(1, "2024-08", 1, 1)])],
+    );
+    let old = ledger.context().epoch();
+    assert_eq!(ready[0].epoch(), old);
+    // A change that has nothing to do with it.
+    let power = |power| Change::SetPower(SetPower { agency: TWO, power });
+    ring.adopt(&ledger, &[1, 2, 3], "More", vec![power(2)]);
+    assert_ne!(ledger.context().epoch(), old);
+    let time = TimeMs(ledger.tip().time_ms.0 + 1000);
+    ledger.check_stateful(&ready[0], time).unwrap();
+    let made = ledger.propose(ONE, time, ready.clone()).unwrap();
+    assert!(made.dropped.is_empty());
+    assert_eq!(made.executed.block().transactions.len(), 1);
+    let executed = ledger
+        .execute_with(made.executed.block(), &|_| Some(ready[0].clone()))
+        .unwrap();
+    assert_eq!(executed.roots(), made.executed.roots());
+    let set = ledger.consortium().validator_set();
+    ledger
+        .commit(executed.clone(), ring.certify(&executed, &set))
+        .unwrap();
+    // Rules that are taken back are the same rules.
+    ring.adopt(&ledger, &[1, 2, 3], "Less", vec![power(1)]);
+    assert_eq!(ledger.context().epoch(), old);
+}

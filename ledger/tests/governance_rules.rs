@@ -64,7 +64,7 @@ fn change_refusal(ledger: &Ledger<MemoryStore>, changes: Vec<Change>) -> ChangeE
     match refusal(ledger, vote) {
         TxError::Governance(GovernanceError::Change { change, error }) => {
             assert_eq!(change, last);
-            error
+            *error
         }
         other => panic!("{other}"),
     }
@@ -74,7 +74,7 @@ fn change_refusal(ledger: &Ledger<MemoryStore>, changes: Vec<Change>) -> ChangeE
 fn whole_refusal(ledger: &Ledger<MemoryStore>, changes: Vec<Change>) -> ChangeError {
     let vote = Keyring::new().vote(ledger, 1, &proposal("Refused", changes));
     match refusal(ledger, vote) {
-        TxError::Governance(GovernanceError::Changes(error)) => error,
+        TxError::Governance(GovernanceError::Changes(error)) => *error,
         other => panic!("{other}"),
     }
 }
@@ -99,15 +99,13 @@ fn votes_that_need_no_state_to_be_refused() {
     for title in ["", " x", "a\nb", &"x".repeat(101)] {
         let mut bad = good.clone();
         bad.title = title.into();
-        assert!(
-            matches!(
-                refused(&bad),
-                TxError::Governance(GovernanceError::Title(
-                    GenesisError::Limit { .. } | GenesisError::Name { .. }
-                ))
-            ),
-            "{title:?}"
-        );
+        let TxError::Governance(GovernanceError::Title(error)) = refused(&bad) else {
+            panic!("{title:?}")
+        };
+        assert!(matches!(
+            *error,
+            GenesisError::Limit { .. } | GenesisError::Name { .. }
+        ));
     }
     // No seat; nobody; another's key; another chain; another proposal under the signature.
     let vote = ring.vote(&ledger, 4, &good);
@@ -549,10 +547,10 @@ fn keys_are_never_used_again() {
     let made = {
         let time = zkbureau_ledger::TimeMs(ledger.tip().time_ms.0 + 1000);
         ledger
-            .propose(TWO, time, checked(&ledger, &[vote.clone()]))
+            .propose(TWO, time, checked(&ledger, std::slice::from_ref(&vote)))
             .unwrap()
     };
-    let error = used(&validator_key(ONE).public());
+    let error = Box::new(used(&validator_key(ONE).public()));
     assert_eq!(
         made.dropped,
         vec![(

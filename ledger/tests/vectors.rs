@@ -6,13 +6,17 @@ mod common;
 
 use std::path::PathBuf;
 
+use common::council::{admit, proposal};
 use common::*;
 use serde::{Deserialize, Serialize};
 use zkbureau_circuits::directory::Index;
 use zkbureau_circuits::encoding::Document;
+use zkbureau_ledger::block::{VoteKind, sign_vote};
+use zkbureau_ledger::ledger::Manifest;
+use zkbureau_ledger::transaction::{SetPower, SignedVote};
 use zkbureau_ledger::{
-    Block, Certificate, Genesis, Height, Inquiry, Ledger, LightClient, MemoryStore, RegistryKey,
-    RevokeConsent, SignedHeader,
+    Block, Certificate, ChainId, Change, Evidence, Genesis, GovernanceVote, Height, Inquiry,
+    Ledger, LightClient, MemoryStore, RegistryKey, RevokeConsent, SignedHeader, ValidatorChange,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -28,6 +32,11 @@ struct Vector {
     /// The columns of the last height and their proof.
     columns_proof: String,
     roots: String,
+    /// Changes of validators.
+    changes: Vec<String>,
+    /// The snapshot of the last height.
+    manifest: String,
+    chunks: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -40,6 +49,16 @@ struct BlockVector {
 
 fn path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors/v1/chain.json")
+}
+
+/// The first agency's precommits for two values at height 2.
+fn double_vote(chain: &ChainId) -> Evidence {
+    let (height, round, key) = (Height(2), 1, validator_key(ONE));
+    let votes = [[1; 32], [2; 32]].map(|value| SignedVote {
+        value: Some(value),
+        signature: sign_vote(chain, height, round, &value, ONE, &key),
+    });
+    Evidence::new(ONE, key.public(), VoteKind::Precommit, height, round, votes)
 }
 
 /// Every kind of transaction, late reports, a replaced leaf, two agencies.
@@ -69,6 +88,27 @@ fn make() -> Vector {
             batch(&chain, ONE, 2, "2024-09", &rows("2024-09")[..3]),
             batch(&chain, ONE, 3, "2024-10", &rows("2024-07")[1..]),
         ],
+        // A third agency gets a seat beside the first, and evidence of a double vote of the first.
+        vec![
+            GovernanceVote::sign(
+                &chain,
+                ONE,
+                proposal(
+                    "A second validator",
+                    vec![
+                        Change::SetPower(SetPower {
+                            agency: ONE,
+                            power: 3,
+                        }),
+                        admit(&chain, 3, 1),
+                    ],
+                ),
+                &validator_key(ONE),
+            )
+            .into(),
+            double_vote(&chain).into(),
+        ],
+        vec![],
     ];
     let mut blocks = Vec::new();
     for transactions in steps {
@@ -84,7 +124,18 @@ fn make() -> Vector {
     }
     let at = ledger.tip().height;
     let index = Index(index(1));
+    let mut chunks = Vec::new();
+    let manifest = ledger
+        .export_snapshot(at, |chunk| {
+            chunks.push(hex::encode(chunk));
+            Ok(())
+        })
+        .unwrap();
+    let changes = ledger.validator_changes(Height(0), 10).unwrap();
     Vector {
+        changes: changes.iter().map(|c| hex::encode(c.to_bytes())).collect(),
+        manifest: hex::encode(manifest.to_bytes()),
+        chunks,
         chain_id: chain.to_string(),
         genesis: serde_json::from_str(&genesis.to_json()).unwrap(),
         genesis_state_root,
@@ -121,7 +172,12 @@ fn the_committed_blocks_give_the_committed_roots() {
         hex::encode(ledger.tip().state_root),
         vector.genesis_state_root
     );
-    let client = LightClient::from_genesis(&genesis).unwrap();
+    let mut client = LightClient::from_genesis(&genesis).unwrap();
+    let changes: Vec<_> = vector
+        .changes
+        .iter()
+        .map(|c| ValidatorChange::from_bytes(&hex::decode(c).unwrap()).unwrap())
+        .collect();
     for (height, expected) in (1..).zip(&vector.blocks) {
         let block = Block::from_bytes(&hex::decode(&expected.block).unwrap()).unwrap();
         assert_eq!(hex::encode(block.to_bytes()), expected.block);
@@ -138,7 +194,9 @@ fn the_committed_blocks_give_the_committed_roots() {
             header: block.header,
             certificate: certificate.clone(),
         };
-        client.verify_header(&signed).unwrap();
+        client
+            .follow(&signed, |_| Ok::<_, String>(changes.clone()))
+            .unwrap();
         let tip = ledger.commit(executed, certificate).unwrap();
         assert_eq!(hex::encode(tip.state_root), expected.state_root);
     }
@@ -150,6 +208,29 @@ fn the_committed_blocks_give_the_committed_roots() {
     assert_eq!(hex::encode(columns.to_bytes()), vector.columns_proof);
     let roots = ledger.roots(at).unwrap();
     assert_eq!(hex::encode(roots.to_bytes()), vector.roots);
+    assert_eq!(ledger.validator_changes(Height(0), 10).unwrap(), changes);
+    let mut chunks = Vec::new();
+    let manifest = ledger.export_snapshot(at, |chunk| {
+        chunks.push(hex::encode(chunk));
+        Ok(())
+    });
+    assert_eq!(hex::encode(manifest.unwrap().to_bytes()), vector.manifest);
+    assert_eq!(chunks, vector.chunks);
+}
+
+#[test]
+fn the_committed_snapshot_gives_the_committed_root() {
+    let vector = load();
+    let genesis = Genesis::from_json(vector.genesis.to_string().as_bytes()).unwrap();
+    let manifest = Manifest::from_bytes(&hex::decode(&vector.manifest).unwrap()).unwrap();
+    let ledger = Ledger::import_snapshot(MemoryStore::new(), &genesis, &manifest, |number| {
+        Ok(hex::decode(&vector.chunks[number as usize]).unwrap())
+    })
+    .unwrap();
+    let last = vector.blocks.last().unwrap();
+    assert_eq!(hex::encode(ledger.tip().state_root), last.state_root);
+    assert_eq!(hex::encode(ledger.tip().hash), last.header_hash);
+    ledger.check_everything().unwrap();
 }
 
 #[test]
@@ -160,5 +241,5 @@ fn the_history_still_has_every_kind_of_transaction() {
         let block = Block::from_bytes(&hex::decode(&block.block).unwrap()).unwrap();
         kinds.extend(block.transactions.iter().map(|t| t.kind()));
     }
-    assert_eq!(kinds.len(), 5);
+    assert_eq!(kinds.len(), 7);
 }

@@ -232,7 +232,7 @@ pub enum TxError {
 pub enum GovernanceError {
     /// The title is not a name.
     #[error(transparent)]
-    Title(GenesisError),
+    Title(Box<GenesisError>),
     /// The agency has no seat.
     #[error("{0} has no seat, so it has no vote")]
     NoVote(AgencyId),
@@ -285,11 +285,11 @@ pub enum GovernanceError {
         /// Position of the change.
         change: usize,
         /// What is wrong with it.
-        error: ChangeError,
+        error: Box<ChangeError>,
     },
     /// The changes together cannot be applied.
     #[error("{0}")]
-    Changes(ChangeError),
+    Changes(Box<ChangeError>),
 }
 
 impl TxError {

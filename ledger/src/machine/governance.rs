@@ -422,10 +422,11 @@ impl<S: Store> Amending<'_, S> {
     }
 }
 
+type Keys = Vec<([u8; 32], KeyUse)>;
+type Parties = Vec<(Party, PartyState)>;
+
 /// Keys and parties of a genesis file.
-pub(super) fn genesis_parties(
-    consortium: &Consortium,
-) -> (Vec<([u8; 32], KeyUse)>, Vec<(Party, PartyState)>) {
+pub(super) fn genesis_parties(consortium: &Consortium) -> (Keys, Parties) {
     let since = Height::GENESIS;
     let mut keys = Vec::new();
     let mut parties = Vec::new();

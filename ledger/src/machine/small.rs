@@ -306,9 +306,12 @@ impl<'a, S: Store> Small<'a, S> {
         let amended = amend(self.context, self.view, &self.before, self.height, changes).map_err(
             |refusal| match refusal {
                 ChangeRefusal::Invalid(Some(change), error) => {
+                    let error = Box::new(error);
                     Refusal::from(GovernanceError::Change { change, error })
                 }
-                ChangeRefusal::Invalid(None, error) => GovernanceError::Changes(error).into(),
+                ChangeRefusal::Invalid(None, error) => {
+                    GovernanceError::Changes(Box::new(error)).into()
+                }
                 ChangeRefusal::Tree(error) => error.into(),
             },
         )?;

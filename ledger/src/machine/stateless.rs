@@ -244,7 +244,8 @@ fn check_audit(context: &Context, request: &AuditRequest) -> Result<(), TxError>
 fn check_vote(context: &Context, vote: &GovernanceVote) -> Result<(), TxError> {
     let proposal = &vote.proposal;
     count("changes", proposal.changes.len(), 1, MAX_CHANGES)?;
-    consortium::name("title", &proposal.title).map_err(GovernanceError::Title)?;
+    consortium::name("title", &proposal.title)
+        .map_err(|error| GovernanceError::Title(Box::new(error)))?;
     let set = context.consortium().validator_set();
     let validator = set
         .get(vote.agency)

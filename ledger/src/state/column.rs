@@ -99,6 +99,7 @@ impl Columns {
     }
 
     /// An empty column for a new agency.
+    #[cfg(feature = "state")]
     pub(crate) fn insert(&mut self, agency: AgencyId) {
         if let Err(at) = self.0.binary_search_by_key(&agency, |(a, _)| *a) {
             self.0.insert(at, (agency, Column::default()));

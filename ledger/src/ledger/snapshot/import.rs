@@ -111,13 +111,16 @@ fn prepare<S: Store>(store: &S) -> Result<(), SnapshotError> {
         .map_err(LedgerError::from)?
         .is_some();
     for table in Table::ALL {
+        // A scan goes on where the last one ended: it would pass all that was deleted otherwise.
+        let mut from = Vec::new();
         loop {
             let mut changes = ChangeSet::default();
             let mut keys = 0;
             store
-                .scan(table, &[], &[], &mut |key, _| {
+                .scan(table, &[], &from.clone(), &mut |key, _| {
                     if !(table == Table::Meta && key == META_IMPORT) {
                         changes.delete(table, key);
+                        from = key.to_vec();
                         keys += 1;
                     }
                     keys < CLEARED_AT_ONCE
@@ -161,7 +164,7 @@ enum Stage {
     /// Changes of validators, up to the header.
     Trust,
     Registry(Builder),
-    Agency(Leaves),
+    Agency(Box<Leaves>),
 }
 
 /// An agency's leaves.
@@ -205,7 +208,7 @@ impl Import<'_> {
                 self.agency(agency)?
             }
             (Stage::Agency(leaves), Item::Agency(agency)) => {
-                self.close_agency(leaves)?;
+                self.close_agency(*leaves)?;
                 self.agency(agency)?
             }
             (
@@ -268,12 +271,12 @@ impl Import<'_> {
         if expected.map(|(id, _)| *id) != Some(agency) {
             return Err(Stop::Malformed("another agency comes next"));
         }
-        Ok(Stage::Agency(Leaves {
+        Ok(Stage::Agency(Box::new(Leaves {
             agency,
             builder: Builder::new(agency.into(), self.manifest.height()),
             count: 0,
             open: None,
-        }))
+        })))
     }
 
     fn entry(&mut self, leaves: &mut Leaves, entry: LogEntry) -> Result<(), Stop> {
@@ -334,7 +337,7 @@ impl Import<'_> {
     fn finish<S: Store>(mut self, store: &S, genesis: &Genesis) -> Result<(), SnapshotError> {
         let incomplete = SnapshotError::Manifest("chunks are missing");
         match std::mem::replace(&mut self.stage, Stage::Trust) {
-            Stage::Agency(leaves) => self.close_agency(leaves).map_err(|stop| match stop {
+            Stage::Agency(leaves) => self.close_agency(*leaves).map_err(|stop| match stop {
                 Stop::Malformed(_) => incomplete,
                 Stop::Other(error) => error,
             })?,
