@@ -34,6 +34,8 @@ struct Scene {
     genesis: Genesis,
     old: SecretKey,
     new: SecretKey,
+    /// Of all headers, so that the same ones are made again.
+    time: TimeMs,
 }
 
 fn only(key: &SecretKey) -> ValidatorSet {
@@ -57,7 +59,12 @@ impl Scene {
         let (old, new) = (SecretKey::random(&mut rng), SecretKey::random(&mut rng));
         let mut genesis = World::new(1, 1).genesis;
         genesis.agencies[0].validator_key = old.public();
-        Self { genesis, old, new }
+        Self {
+            genesis,
+            old,
+            new,
+            time: TimeMs(now().0 - 1_000),
+        }
     }
 
     fn chain(&self) -> Chain {
@@ -69,7 +76,7 @@ impl Scene {
         let header = Header {
             chain_id: self.genesis.chain_id(),
             height: Height(height),
-            time_ms: TimeMs(now().0 - 1_000),
+            time_ms: self.time,
             previous: [0; 32],
             proposer: AGENCY,
             transactions_root: [mark; 32],

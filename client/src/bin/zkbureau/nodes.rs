@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use zkbureau_client::chain::Chain;
 use zkbureau_client::node::NodeError;
-use zkbureau_client::nodes::{Nodes, NodesError};
+use zkbureau_client::nodes::{Nodes, NodesError, ProvenState};
 use zkbureau_client::{files, show, time};
 use zkbureau_ledger::genesis::Consortium;
 use zkbureau_ledger::ids::ProposalId;
@@ -20,6 +20,19 @@ pub fn catch_up(chain: &Chain, nodes: &Nodes) -> Result<(), NodesError> {
     Ok(())
 }
 
+type Open = Vec<(ProposalId, ProposalState)>;
+
+fn open_proposals(nodes: &Nodes, state: &ProvenState) -> Result<Open, NodesError> {
+    let mut found = Vec::new();
+    let (_, list) = nodes.open_proposals(state)?;
+    for open in list.0.iter().take(MAX_PROPOSALS) {
+        if let (_, Some(proposal)) = nodes.proposal(state, open.id)? {
+            found.push((open.id, proposal));
+        }
+    }
+    Ok(found)
+}
+
 /// Most open proposals that are shown.
 const MAX_PROPOSALS: usize = 50;
 
@@ -30,14 +43,8 @@ pub fn run(args: &NodesArgs) -> Result<Output> {
     let now = time::now();
     let state = nodes.state(&chain).and_then(|state| {
         let (_, consortium) = nodes.consortium(&chain, &state)?;
-        let mut proposals = Vec::new();
-        let (_, open) = nodes.open_proposals(&state)?;
-        for open in open.0.iter().take(MAX_PROPOSALS) {
-            if let (_, Some(proposal)) = nodes.proposal(&state, open.id)? {
-                proposals.push((open.id, proposal));
-            }
-        }
-        Ok((state, consortium, proposals))
+        let open = open_proposals(&nodes, &state);
+        Ok((state, consortium, open))
     });
 
     let mut rows = vec![
@@ -76,7 +83,7 @@ pub fn run(args: &NodesArgs) -> Result<Output> {
     let lie = |error: &NodeError| error.is_lie();
     let lies = (sightings.iter()).any(|s| s.header.as_ref().err().is_some_and(lie));
     let mut text = Text::new().table(&rows);
-    let mut proposals: Vec<Value> = Vec::new();
+    let mut proposals = Value::Null;
     let (code, at, consortium) = match &state {
         Err(error) => {
             text = text
@@ -86,10 +93,21 @@ pub fn run(args: &NodesArgs) -> Result<Output> {
             (if invalid { 20 } else { 30 }, Value::Null, Value::Null)
         }
         Ok((state, consortium, open)) => {
-            text = votes(participants(text, state.height().0, consortium), open);
-            proposals = (open.iter())
-                .map(|(id, proposal)| json!({ "id": id, "state": proposal }))
-                .collect();
+            text = participants(text, state.height().0, consortium);
+            match open {
+                Ok(open) => {
+                    text = votes(text, open);
+                    proposals = (open.iter())
+                        .map(|(id, proposal)| json!({ "id": id, "state": proposal }))
+                        .collect();
+                }
+                Err(error) => {
+                    text = text
+                        .title("Open proposals")
+                        .line(format!("  {}", error.line()));
+                    proposals = Value::Null;
+                }
+            }
             let code = if lies { 20 } else { 0 };
             (code, json!(state.height()), json!(consortium))
         }
