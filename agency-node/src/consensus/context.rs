@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_malachitebft_app_channel::app::types::core::{
-    Address as EngineAddress, Context, Height as EngineHeight, LinearTimeouts, NilOrVal,
+    Address as EngineAddress, Context, Height as EngineHeight, NilOrVal,
     Proposal as EngineProposal, ProposalPart as EngineProposalPart, Round, SignedExtension,
     Validator as EngineValidator, ValidatorSet as EngineValidatorSet, Value as EngineValue,
     Vote as EngineVote, VoteType, VotingPower,
@@ -18,6 +18,7 @@ use zkbureau_ledger::block;
 use zkbureau_ledger::ids::{self, AgencyId};
 use zkbureau_ledger::keys::{PublicKey, Signature};
 
+use super::pace::Timeouts;
 use super::signing::Ed25519;
 
 /// The instantiation of the engine.
@@ -312,7 +313,7 @@ impl Context for Bureau {
     type Proposal = Proposal;
     type Validator = Validator;
     type ValidatorSet = ValidatorSet;
-    type Timeouts = LinearTimeouts;
+    type Timeouts = Timeouts;
     type Value = HeaderHash;
     type Vote = Vote;
     type Extension = ();

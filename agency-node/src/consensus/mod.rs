@@ -17,7 +17,7 @@ mod engine;
 mod error;
 pub mod limits;
 pub mod meters;
-mod pace;
+pub mod pace;
 pub mod payloads;
 mod running;
 pub mod signing;

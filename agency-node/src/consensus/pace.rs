@@ -1,18 +1,25 @@
 //! How long a round may take and how large a block may be, from what blocks took lately.
 //!
 //! A proposer that works hard must not be taken for dead, so a round waits twice as long as the
-//! slowest of the last blocks took. And a block that takes long delays whoever waits for a small
-//! transaction, so a proposer puts fewer batches into its next block when the last ones were slow,
-//! and more again when they were fast.
+//! slowest of the last blocks took, and every later round of a height twice as long as the one before.
+//! And a block that takes long delays whoever waits for a small transaction, so a proposer puts fewer
+//! batches into its next block when the last ones were slow, and more again when they were fast. That
+//! goes for the rounds of one height, too: a block that came too late makes the next one smaller.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_malachitebft_app_channel::app::types::core::{
+    Timeout, TimeoutKind, Timeouts as EngineTimeouts,
+};
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::Checked;
 use zkbureau_ledger::block::MAX_BLOCK_BYTES;
 use zkbureau_ledger::transaction::Transaction;
+
+use super::context::Bureau;
+use super::engine::Timing;
 
 /// The times of this many blocks count.
 const RECENT: usize = 16;
@@ -20,9 +27,58 @@ const RECENT: usize = 16;
 /// second is for votes and the disk.
 const WANTED: Duration = Duration::from_millis(700);
 /// A block has room for this much of batches, however slow.
-const LEAST_BYTES: usize = 512 << 10;
+const LEAST_BYTES: usize = 256 << 10;
+/// Before anything is known, a block has room for this much.
+const FIRST_BYTES: usize = 1 << 20;
 /// No round waits longer than this for its block.
-pub(super) const MAX_PROPOSE: Duration = Duration::from_secs(10);
+const MAX_PROPOSE: Duration = Duration::from_secs(10);
+/// No round waits longer than this for late votes.
+const MAX_VOTES: Duration = Duration::from_secs(2);
+
+/// The engine's timeouts of one height.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// The first round waits this long for its block, every later one twice as long as the one before.
+    pub propose: Duration,
+    /// The first round waits this long for late votes; later ones as much longer.
+    pub votes: Duration,
+    /// Votes are sent again after this long.
+    pub rebroadcast: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let Timing {
+            propose,
+            votes,
+            rebroadcast,
+            ..
+        } = Timing::default();
+        Self {
+            propose,
+            votes,
+            rebroadcast,
+        }
+    }
+}
+
+impl EngineTimeouts<Bureau> for Timeouts {
+    fn duration_for(&self, timeout: Timeout) -> Duration {
+        let round = timeout.round.as_u32().unwrap_or(0);
+        match timeout.kind {
+            TimeoutKind::Propose => {
+                let longer = self.propose.saturating_mul(1 << round.min(10));
+                longer.min(MAX_PROPOSE.max(self.propose))
+            }
+            TimeoutKind::Prevote | TimeoutKind::Precommit => {
+                let longer = self.votes.saturating_mul(round.saturating_add(1));
+                longer.min(MAX_VOTES.max(self.votes))
+            }
+            TimeoutKind::Rebroadcast => self.rebroadcast,
+            TimeoutKind::FinalizeHeight(time) => time,
+        }
+    }
+}
 
 /// What blocks took lately.
 #[derive(Debug)]
@@ -38,7 +94,7 @@ impl Default for Pace {
         Self {
             rounds: BTreeMap::new(),
             recent: VecDeque::new(),
-            budget: MAX_BLOCK_BYTES,
+            budget: FIRST_BYTES,
         }
     }
 }
@@ -66,11 +122,10 @@ impl Pace {
             self.recent.pop_front();
         }
         self.recent.push_back(time);
-        let budget = if time > WANTED {
-            self.budget / 4 * 3
-        } else {
-            self.budget / 8 * 9
-        };
+        // By at most a quarter up, and three quarters down.
+        let permille = (WANTED.as_millis() * 1_000 / time.as_millis().max(1)).clamp(250, 1_250);
+        let budget = self.budget as u128 * permille / 1_000;
+        let budget = usize::try_from(budget).unwrap_or(MAX_BLOCK_BYTES);
         self.budget = budget.clamp(LEAST_BYTES, MAX_BLOCK_BYTES);
     }
 
@@ -137,6 +192,7 @@ fn number(candidate: &Checked) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arc_malachitebft_app_channel::app::types::core::Round;
 
     #[test]
     fn slow_blocks_become_smaller_and_get_more_time_and_fast_ones_undo_it() {
@@ -155,6 +211,22 @@ mod tests {
         }
         assert_eq!(pace.propose(least), least);
         assert_eq!(pace.budget(), MAX_BLOCK_BYTES);
+    }
+
+    #[test]
+    fn later_rounds_wait_longer_up_to_a_limit() {
+        let timeouts = Timeouts::default();
+        let of = |kind, round| timeouts.duration_for(Timeout::new(Round::new(round), kind));
+        let seconds = |round| of(TimeoutKind::Propose, round).as_secs();
+        assert_eq!([0, 1, 2, 3, 4, u32::MAX].map(seconds), [1, 2, 4, 8, 10, 10]);
+        assert_eq!(of(TimeoutKind::Prevote, 0), timeouts.votes);
+        assert_eq!(of(TimeoutKind::Precommit, 1), timeouts.votes * 2);
+        assert_eq!(of(TimeoutKind::Precommit, u32::MAX), MAX_VOTES);
+        // A dead proposer costs one round's wait for its block and for late votes.
+        assert!(
+            of(TimeoutKind::Propose, 0) + of(TimeoutKind::Precommit, 0)
+                <= Duration::from_millis(1_500)
+        );
     }
 
     #[test]

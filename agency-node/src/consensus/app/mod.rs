@@ -27,7 +27,7 @@ use std::time::Instant;
 
 use arc_malachitebft_app_channel::app::engine::host::HeightParams;
 use arc_malachitebft_app_channel::app::types::ProposedValue;
-use arc_malachitebft_app_channel::app::types::core::{LinearTimeouts, Round, Validity};
+use arc_malachitebft_app_channel::app::types::core::{Round, Validity};
 use arc_malachitebft_app_channel::app::types::sync::RawDecidedValue;
 use arc_malachitebft_app_channel::{AppMsg, Channels, NetworkMsg};
 use bytes::Bytes;
@@ -44,7 +44,7 @@ use super::context::{Address, Bureau, HeaderHash, Height, ValidatorSet};
 use super::error::ConsensusError;
 use super::limits;
 use super::meters::Meters;
-use super::pace::{MAX_PROPOSE, Pace};
+use super::pace::{Pace, Timeouts};
 use super::payloads::{Payloads, Stored};
 use super::signing::{ChainSigner, ChainVerifier};
 use crate::node::Node;
@@ -248,17 +248,11 @@ impl App {
     }
 
     /// A dead proposer costs the time to propose, and a little for late votes.
-    fn timeouts(&self) -> LinearTimeouts {
-        let propose = self.pace.propose(self.timing.propose);
-        LinearTimeouts {
-            propose,
-            propose_delta: self.timing.propose / 2,
-            prevote: self.timing.votes,
-            prevote_delta: self.timing.votes / 2,
-            precommit: self.timing.votes,
-            precommit_delta: self.timing.votes / 2,
+    fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            propose: self.pace.propose(self.timing.propose),
+            votes: self.timing.votes,
             rebroadcast: self.timing.rebroadcast,
-            max_timeout: MAX_PROPOSE.max(propose),
         }
     }
 
