@@ -91,6 +91,7 @@ impl App {
         self.proposals.clear();
         self.executed.clear();
         self.invalid.clear();
+        self.verified.clear();
         self.pace.decided();
     }
 

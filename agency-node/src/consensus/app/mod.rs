@@ -6,6 +6,7 @@
 //!
 //! - [`propose`]: a block of our own, and streaming it;
 //! - [`receive`]: parts of others' blocks, and blocks that come by sync;
+//! - [`execute`]: executing a block, each transaction checked once;
 //! - [`decide`]: writing what was decided, and the evidence that came with it;
 //! - [`idle`]: when the next height starts.
 //!
@@ -16,6 +17,7 @@
 //! - Only this task commits, so the last block moves in [`decide`] only.
 
 mod decide;
+mod execute;
 mod idle;
 mod propose;
 mod receive;
@@ -30,19 +32,16 @@ use arc_malachitebft_app_channel::app::types::ProposedValue;
 use arc_malachitebft_app_channel::app::types::core::{Round, Validity};
 use arc_malachitebft_app_channel::app::types::sync::RawDecidedValue;
 use arc_malachitebft_app_channel::{AppMsg, Channels, NetworkMsg};
-use bytes::Bytes;
 use tokio::sync::mpsc;
-use zkbureau_circuits::encoding::Document;
-use zkbureau_ledger::block::Block;
-use zkbureau_ledger::ids::{self, TxHash};
-use zkbureau_ledger::{Checked, Executed, LedgerError};
+use zkbureau_ledger::Executed;
+use zkbureau_ledger::ids;
 
+use self::execute::{Execution, Verified, execute_bytes};
 use self::idle::Idle;
 use super::Timing;
 use super::assembly::{Assembly, Early};
 use super::context::{Address, Bureau, HeaderHash, Height, ValidatorSet};
 use super::error::ConsensusError;
-use super::limits;
 use super::meters::Meters;
 use super::pace::{Pace, Timeouts};
 use super::payloads::{Payloads, Stored};
@@ -75,6 +74,7 @@ pub(super) struct App {
     proposals: BTreeMap<(u32, HeaderHash), Stored>,
     executed: Vec<(HeaderHash, Executed)>,
     invalid: BTreeSet<HeaderHash>,
+    verified: Verified,
     height_started: Instant,
     last_block: Instant,
     pace: Pace,
@@ -112,6 +112,7 @@ impl App {
             proposals: BTreeMap::new(),
             executed: Vec::new(),
             invalid: BTreeSet::new(),
+            verified: Verified::default(),
             height_started: Instant::now(),
             last_block: Instant::now(),
             pace: Pace::default(),
@@ -302,7 +303,8 @@ impl App {
             return Ok(false);
         };
         let (node, meters) = (self.node.clone(), self.meters.clone());
-        let executed = blocking(move || execute_bytes(&node, &meters, &bytes)).await?;
+        let verified = self.verified.clone();
+        let executed = blocking(move || execute_bytes(&node, &meters, &verified, &bytes)).await?;
         match executed {
             Ok(executed) if executed.hash() == value.0 => {
                 self.remember(executed);
@@ -382,73 +384,4 @@ fn proposed(height: Height, stored: &Stored, validity: Validity) -> ProposedValu
         value: stored.value,
         validity,
     }
-}
-
-/// Why a block was not executed.
-enum Execution {
-    /// It breaks a rule.
-    Invalid(String),
-    /// The ledger failed: that says nothing about the block.
-    Failed(LedgerError),
-}
-
-impl From<LedgerError> for Execution {
-    fn from(error: LedgerError) -> Self {
-        match error {
-            LedgerError::Block(error) => Self::Invalid(error.to_string()),
-            error => Self::Failed(error),
-        }
-    }
-}
-
-/// Decodes and executes a block.
-fn execute_bytes(node: &Node, meters: &Meters, bytes: &Bytes) -> Result<Executed, Execution> {
-    let block = Block::from_bytes(bytes).map_err(|e| Execution::Invalid(e.to_string()))?;
-    execute(node, meters, &block)
-}
-
-/// Executes a block. Transactions that wait in the queue are not checked a second time.
-fn execute(node: &Node, meters: &Meters, block: &Block) -> Result<Executed, Execution> {
-    let start = Instant::now();
-    let mut checked: BTreeMap<TxHash, Arc<Checked>> = BTreeMap::new();
-    let mut unknown = Vec::new();
-    for transaction in &block.transactions {
-        let hash = transaction.hash();
-        match node.known(&hash) {
-            Some(known) => {
-                checked.insert(hash, known);
-            }
-            None => unknown.push(transaction.clone()),
-        }
-    }
-    if !unknown.is_empty() {
-        let results = meters
-            .verify
-            .time(|| node.ledger.check_stateless(unknown.clone()));
-        for (transaction, result) in unknown.iter().zip(results) {
-            match result {
-                Ok(fresh) => {
-                    checked.insert(transaction.hash(), fresh);
-                }
-                Err(error) => {
-                    let hash = transaction.hash();
-                    return Err(Execution::Invalid(format!("transaction {hash}: {error}")));
-                }
-            }
-        }
-    }
-    let stateful = Instant::now();
-    let executed = node
-        .ledger
-        .execute_with(block, &|hash| checked.get(hash).cloned());
-    meters.execute.add(stateful.elapsed());
-    tracing::trace!(height = %block.header.height, took = ?start.elapsed(), "executed");
-    Ok(executed?)
-}
-
-/// The block as it goes over the network, if it may.
-fn encode(block: &Block) -> Option<Bytes> {
-    let bytes = block.to_bytes();
-    (bytes.len() <= Block::MAX_BYTES && bytes.len() <= limits::MAX_PARTS * limits::PART_BYTES)
-        .then(|| Bytes::from(bytes))
 }

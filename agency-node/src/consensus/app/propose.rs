@@ -11,7 +11,8 @@ use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::ids::TimeMs;
 use zkbureau_ledger::{Executed, LedgerError};
 
-use super::{App, blocking, encode};
+use super::execute::encode;
+use super::{App, blocking};
 use crate::consensus::context::{Bureau, HeaderHash, Height, Part, PartHead};
 use crate::consensus::error::ConsensusError;
 use crate::consensus::limits::PART_BYTES;

@@ -11,7 +11,8 @@ use zkbureau_circuits::encoding::Document;
 use zkbureau_ledger::Executed;
 use zkbureau_ledger::block::Block;
 
-use super::{App, Execution, blocking, execute, proposed};
+use super::execute::{Execution, execute};
+use super::{App, blocking, proposed};
 use crate::consensus::assembly::Added;
 use crate::consensus::context::{Address, Bureau, HeaderHash, Height, Part, PartHead};
 use crate::consensus::error::ConsensusError;
@@ -113,9 +114,10 @@ impl App {
     ) -> Result<Option<ProposedValue<Bureau>>, ConsensusError> {
         let (node, meters) = (self.node.clone(), self.meters.clone());
         let (payloads, stored) = (self.payloads.clone(), stored(&head));
+        let verified = self.verified.clone();
         let judgement = blocking(move || -> Result<_, ConsensusError> {
             let judgement = match judge(&node, &head, &bytes) {
-                Ok(block) => match execute(&node, &meters, &block) {
+                Ok(block) => match execute(&node, &meters, &verified, &block) {
                     Ok(executed) => Judgement::Valid(Box::new(executed)),
                     Err(Execution::Invalid(reason)) => Judgement::Invalid(reason),
                     Err(Execution::Failed(error)) => return Err(error.into()),
@@ -175,9 +177,9 @@ impl App {
             value: HeaderHash(block.header.hash()),
         };
         let (node, meters) = (self.node.clone(), self.meters.clone());
-        let payloads = self.payloads.clone();
+        let (payloads, verified) = (self.payloads.clone(), self.verified.clone());
         let executed = blocking(move || -> Result<_, ConsensusError> {
-            let executed = match execute(&node, &meters, &block) {
+            let executed = match execute(&node, &meters, &verified, &block) {
                 Ok(executed) => executed,
                 Err(Execution::Invalid(reason)) => return Ok(Err(reason)),
                 Err(Execution::Failed(error)) => return Err(error.into()),
