@@ -11,6 +11,7 @@ mod support;
 mod callers;
 mod connections;
 mod events;
+mod forwarding;
 mod governance;
 mod nonsense;
 mod server;

@@ -1,9 +1,11 @@
 //! A served node without a block producer: tests make the blocks.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use libp2p::Multiaddr;
 use rand_core::OsRng;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -11,7 +13,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use zkbureau_agency_node::agency::Agency;
 use zkbureau_agency_node::http::{Server, Settings};
-use zkbureau_agency_node::node::{Node, now};
+use zkbureau_agency_node::network::{Limits, Network, NetworkConfig, NetworkKey, Registry};
+use zkbureau_agency_node::node::{Gateway, Node, now};
 use zkbureau_agency_node::vault::{Vault, VaultKey};
 use zkbureau_circuits::encoding::Document;
 use zkbureau_circuits::ids::AgencyId;
@@ -28,13 +31,14 @@ pub const PROPOSER: AgencyId = AgencyId(1);
 
 /// A node that is served until this is dropped.
 pub struct Served {
-    _net: Net,
+    _net: Arc<Net>,
     runtime: Option<Runtime>,
     pub node: Arc<Node>,
     pub url: String,
     stop: Option<oneshot::Sender<()>>,
     server: Option<JoinHandle<()>>,
     anchors: AtomicU8,
+    network: Option<Network>,
 }
 
 impl Served {
@@ -46,8 +50,66 @@ impl Served {
 
     /// With these very settings.
     pub fn with(settings: Settings) -> Self {
-        let net = Net::new(2);
-        let node = Arc::new(open(&net));
+        let net = Arc::new(Net::new(2));
+        let both = [PROPOSER, AgencyId(2)];
+        let node = open(&net, &net.data().join("ledger"), &both);
+        let served = Self::serve(net, node, settings);
+        served.block(vec![]);
+        served
+    }
+
+    /// Two nodes of one chain with an agency each, connected to each other.
+    pub fn pair() -> [Self; 2] {
+        let net = Arc::new(Net::new(2));
+        // Free ports: held until both are known, so that they differ.
+        let held = [0; 2].map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses: BTreeMap<AgencyId, Multiaddr> = [1, 2]
+            .into_iter()
+            .zip(&held)
+            .map(|(id, held)| {
+                let port = held.local_addr().unwrap().port();
+                let address = format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap();
+                (AgencyId(id), address)
+            })
+            .collect();
+        drop(held);
+        [1, 2].map(|id| {
+            let id = AgencyId(id);
+            let ledger = net.data().join(format!("ledger-of-{}", id.0));
+            let node = open(&net, &ledger, &[id]);
+            let mut served = Self::serve(net.clone(), node, Settings::default());
+            served.join(id, &addresses);
+            served
+        })
+    }
+
+    fn join(&mut self, id: AgencyId, addresses: &BTreeMap<AgencyId, Multiaddr>) {
+        let config = NetworkConfig {
+            chain: *self.node.ledger.chain_id(),
+            key: NetworkKey::from_seed(&self.node.agencies[&id].keys().network().to_seed()),
+            listen: addresses[&id].clone(),
+            peers: addresses.clone(),
+            limits: Limits::default(),
+        };
+        let registry = Registry::from(&*self.node.ledger.consortium());
+        let gateway = Gateway::open(&self.node).unwrap();
+        let runtime = self.runtime.as_ref().unwrap();
+        let network = runtime
+            .block_on(Network::start(config, registry, gateway))
+            .unwrap();
+        self.node.set_network(Some(network.handle()));
+        self.network = Some(network);
+    }
+
+    /// Leaves the network.
+    pub fn leave(&mut self) {
+        let network = self.network.take().unwrap();
+        self.node.set_network(None);
+        self.runtime.as_ref().unwrap().block_on(network.stop());
+    }
+
+    fn serve(net: Arc<Net>, node: Node, settings: Settings) -> Self {
+        let node = Arc::new(node);
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -64,7 +126,7 @@ impl Served {
             });
             ended.await.unwrap();
         });
-        let served = Self {
+        Self {
             _net: net,
             runtime: Some(runtime),
             node,
@@ -72,9 +134,8 @@ impl Served {
             stop: Some(stop),
             server: Some(server),
             anchors: AtomicU8::new(0),
-        };
-        served.block(vec![]);
-        served
+            network: None,
+        }
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -181,19 +242,16 @@ impl Drop for Served {
     }
 }
 
-fn open(net: &Net) -> Node {
+fn open(net: &Net, ledger: &Path, own: &[AgencyId]) -> Node {
     let file = std::fs::read(net.data().join("genesis.json")).unwrap();
     let genesis = Genesis::from_json(&file).unwrap();
-    let store = RocksStore::open(net.data().join("ledger")).unwrap();
+    let store = RocksStore::open(ledger).unwrap();
     let ledger = Arc::new(Ledger::open(store, &genesis).unwrap());
     let key = VaultKey::from_key_file(&net.data().join("vault.key")).unwrap();
     let mut agencies = BTreeMap::new();
-    for agency in &genesis.agencies {
-        let path = net
-            .data()
-            .join(format!("agency-{}", agency.id.0))
-            .join("vault");
-        let vault = Vault::open(&path, &key, &genesis.chain_id(), agency.id).unwrap();
+    for id in own {
+        let path = net.data().join(format!("agency-{}", id.0)).join("vault");
+        let vault = Vault::open(&path, &key, &genesis.chain_id(), *id).unwrap();
         let agency = Agency::open(vault, ledger.clone()).unwrap();
         agencies.insert(agency.id(), Arc::new(agency));
     }
