@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use support::cluster::{Address, Cluster, init, run};
+use support::cluster::{Address, Cluster, init};
 use support::http;
 use support::{assert_success, binary, error_line, people};
 use zkbureau_circuits::encoding::Document;
