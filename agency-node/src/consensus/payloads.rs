@@ -192,7 +192,7 @@ mod tests {
     fn stored(round: u32, value: u8) -> Stored {
         Stored {
             round,
-            valid_round: (value % 2 == 0).then_some(round),
+            valid_round: value.is_multiple_of(2).then_some(round),
             proposer: AgencyId(7),
             value: HeaderHash([value; 32]),
         }
