@@ -10,7 +10,8 @@
 //! - [`range_batch`]: one argument that every value of a published batch is in range;
 //! - [`fact`]: the request language, linear images and verdicts;
 //! - [`directory`]: the verifiable random function that hides subject identifiers;
-//! - [`audit`]: openings of column totals.
+//! - [`audit`]: openings of column totals;
+//! - [`scorecard`]: scores under public cards, in zero knowledge.
 
 pub mod audit;
 pub mod commitment;
@@ -24,6 +25,7 @@ pub mod log;
 pub mod period;
 pub mod range_batch;
 pub mod schema;
+pub mod scorecard;
 pub mod transcript;
 
 pub use curve25519_dalek::ristretto::RistrettoPoint;

@@ -25,6 +25,14 @@ pub mod domain {
     pub const VERDICTS: &str = "zkbureau/verdicts/v1";
     /// Transcript of a column opening.
     pub const COLUMN_OPENING: &str = "zkbureau/column-opening/v1";
+    /// Content hash of a scorecard.
+    pub const CARD: &str = "zkbureau/card/v1";
+    /// Transcript of a scorecard proof and its link.
+    pub const SCORECARD: &str = "zkbureau/scorecard/v1";
+    /// Content hash of a scorecard's verifying key.
+    pub const SCORECARD_KEY: &str = "zkbureau/scorecard-key/v1";
+    /// A scorecard proof with its link.
+    pub const SCORE_PROOF: &str = "zkbureau/score-proof/v1";
     /// Input of the directory's verifiable random function.
     pub const DIRECTORY: &str = "zkbureau/directory/v1";
     /// Commitment to a subject identifier.
@@ -100,6 +108,10 @@ mod tests {
             LINEAR_IMAGE,
             VERDICTS,
             COLUMN_OPENING,
+            CARD,
+            SCORECARD,
+            SCORECARD_KEY,
+            SCORE_PROOF,
             DIRECTORY,
             SUBJECT,
             HOLDER,

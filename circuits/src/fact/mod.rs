@@ -21,7 +21,7 @@ mod language;
 pub mod linear_image;
 mod normal;
 mod parse;
-mod pedersen;
+pub(crate) mod pedersen;
 mod plan;
 mod query;
 mod scan;
