@@ -39,7 +39,7 @@ pub use error::{CardError, KeyError, SchemaMismatch};
 pub use evaluate::{EvaluateError, Score};
 pub use keys::{ProvingKey, VerifyingKey, test_key};
 pub use link::{ValueOpening, commitment, opening};
-pub use prove::prove;
+pub use prove::{arkworks_instance, prove};
 pub use relation::ScorecardCircuit;
 pub use statement::{ScoreProof, ScoreStatement};
 pub use table::PreparedCard;

@@ -222,13 +222,16 @@ impl Witness {
     }
 }
 
-/// The assignment as public inputs for arkworks' own prover and verifier, which benches compare with.
-#[doc(hidden)]
-pub fn circuit_for_bench<R: RngCore + CryptoRng>(
+/// The circuit with an instance, and its public inputs, for arkworks' own prover and verifier, with
+/// which benches compare. No reasons are shown.
+///
+/// # Errors
+/// [`ProveError::Unsatisfied`] when the claim holds for no score of the card.
+pub fn arkworks_instance<R: RngCore + CryptoRng>(
     statement: &ScoreStatement<'_>,
     openings: &[ValueOpening],
     rng: &mut R,
-) -> (relation::ScorecardCircuit, Vec<Fr>) {
+) -> Result<(relation::ScorecardCircuit, Vec<Fr>), ProveError> {
     let secrets = Secrets::draw(rng);
     let mut values = [0; MAX_VARIABLES];
     for (v, o) in values.iter_mut().zip(openings) {
@@ -238,8 +241,8 @@ pub fn circuit_for_bench<R: RngCore + CryptoRng>(
     let commitment = relation::commitment(&values, k, secrets.r);
     let mask = PointBytes::from(pedersen::commit(&link::as_scalar(&secrets.k), &secrets.t));
     let weights = draw_weights(&mut statement.absorb(&commitment, &mask), openings.len());
-    let z = link::answer(&secrets.k, &weights, &values).expect("an abort has a chance of 2^-75");
-    let bounds = statement.bounds().expect("a claim that can hold");
+    let z = link::answer(&secrets.k, &weights, &values).ok_or(UNPROVABLE)?;
+    let bounds = statement.bounds().ok_or(UNPROVABLE)?;
     let public = statement.public(bounds, commitment, link::as_fr(&z), weights);
     let mut inputs = public.claim_inputs();
     inputs.extend(statement.card.table.inputs());
@@ -256,5 +259,5 @@ pub fn circuit_for_bench<R: RngCore + CryptoRng>(
     let circuit = relation::ScorecardCircuit {
         instance: Some(Box::new(instance)),
     };
-    (circuit, inputs)
+    Ok((circuit, inputs))
 }

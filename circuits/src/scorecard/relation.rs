@@ -201,12 +201,7 @@ fn variable<B: Builder>(
     }
     let [lo, hi, shortfall] =
         [&lo, &hi, &shortfall].map(|all| b.sum(all.iter().map(|x| (Fr::ONE, x))));
-    let from_low = b.bits(
-        "from low bit",
-        a,
-        Fr::from(value) - Fr::from(row.ends[bin]),
-        VALUE_BITS,
-    )?;
+    let from_low = b.bits("from low bit", a, Fr::from(value) - lo.value, VALUE_BITS)?;
     let v = b.sum([(Fr::ONE, &lo), (Fr::ONE, &from_low)]);
     let to_high = b.bits(
         "to high bit",

@@ -1,4 +1,13 @@
-//! Fixtures: a card that uses every part of the relation, people, a test key.
+//! Fixtures: a card that uses every part of the relation, people, a test key, a cheating prover.
+
+mod attacks;
+mod cards;
+mod cheats;
+mod encodings;
+mod forge;
+mod keys;
+mod properties;
+mod vectors;
 
 use std::sync::OnceLock;
 
@@ -8,21 +17,21 @@ use rand_chacha::rand_core::SeedableRng;
 
 use super::*;
 use crate::encoding::{Digest32, PointBytes};
-use crate::error::VerifyError;
+use crate::error::{ProveError, VerifyError};
 
-const CONTEXT: Digest32 = [5; 32];
+pub(super) const CONTEXT: Digest32 = [5; 32];
 
-fn rng(seed: u64) -> ChaCha20Rng {
+pub(super) fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
 }
 
 /// One key for all tests of this binary.
-fn key() -> &'static ProvingKey {
+pub(super) fn key() -> &'static ProvingKey {
     static KEY: OnceLock<ProvingKey> = OnceLock::new();
     KEY.get_or_init(|| test_key(1))
 }
 
-fn variable(name: &str, edges: &[i64], points: &[i64]) -> Variable {
+pub(super) fn variable(name: &str, edges: &[i64], points: &[i64]) -> Variable {
     assert_eq!(edges.len(), points.len() + 1);
     Variable {
         name: name.into(),
@@ -44,8 +53,8 @@ fn variable(name: &str, edges: &[i64], points: &[i64]) -> Variable {
     }
 }
 
-/// Four variables: negative values, twelve bins, 40 bits, a single value.
-fn card() -> Card {
+/// Four variables: negative values, twelve bins, 40 bits, a single value. Scores are 216 to 1353.
+pub(super) fn card() -> Card {
     let edges: Vec<i64> = (0..=12).map(|i| i * i * 10).collect();
     let points: Vec<i64> = (0..12).map(|i| 60 - 7 * i).collect();
     let variables = vec![
@@ -54,16 +63,25 @@ fn card() -> Card {
         variable("income", &[-5, 30_000, (1 << 40) - 5], &[0, 1000]),
         variable("constant", &[7, 8], &[12]),
     ];
-    Card::new("a test card".into(), 1, 300, true, variables).expect("valid")
+    Card::new("a test card".into(), 1, 261, true, variables).expect("valid")
 }
 
-struct Person {
-    values: Vec<i64>,
-    openings: Vec<ValueOpening>,
-    commitments: Vec<PointBytes>,
+/// Values that score 261 - 5 + 25 + 0 + 12 = 293, with shortfalls 25, 35, 1000, 0.
+pub(super) const VALUES: [i64; 4] = [700, 255, 29_999, 7];
+pub(super) const SCORE: i64 = 293;
+
+pub(super) fn prepared() -> &'static PreparedCard {
+    static CARD: OnceLock<PreparedCard> = OnceLock::new();
+    CARD.get_or_init(|| PreparedCard::new(key().verifying(), &card()))
 }
 
-fn person(card: &Card, values: &[i64], seed: u64) -> Person {
+pub(super) struct Person {
+    pub(super) values: Vec<i64>,
+    pub(super) openings: Vec<ValueOpening>,
+    pub(super) commitments: Vec<PointBytes>,
+}
+
+pub(super) fn person(card: &Card, values: &[i64], seed: u64) -> Person {
     let mut rng = rng(seed);
     let openings: Vec<ValueOpening> = (card.variables().iter().zip(values))
         .map(|(v, x)| ValueOpening::from_parts(x.abs_diff(v.low()), Scalar::random(&mut rng)))
@@ -75,56 +93,140 @@ fn person(card: &Card, values: &[i64], seed: u64) -> Person {
     }
 }
 
-fn cpu() -> std::time::Duration {
-    let mut ns = 0u64;
-    for t in std::fs::read_dir("/proc/self/task").unwrap() {
-        let s = std::fs::read_to_string(t.unwrap().path().join("schedstat")).unwrap();
-        ns += s.split_whitespace().next().unwrap().parse::<u64>().unwrap();
+impl Person {
+    pub(super) fn claims<'a>(
+        &'a self,
+        card: &'a PreparedCard,
+        claim: Claim,
+        reasons: Option<Reasons>,
+    ) -> ScoreStatement<'a> {
+        ScoreStatement {
+            context: &CONTEXT,
+            card,
+            claim,
+            reasons,
+            commitments: &self.commitments,
+        }
     }
-    std::time::Duration::from_nanos(ns)
+}
+
+pub(super) fn reasons(most: u8, set: &[usize]) -> Option<Reasons> {
+    Some(Reasons {
+        most,
+        set: ReasonSet::from_indices(set),
+    })
+}
+
+pub(super) fn check(statement: &ScoreStatement<'_>, proof: &ScoreProof) -> Result<(), VerifyError> {
+    verify(key().verifying(), statement, proof, &mut rng(6))
+}
+
+fn made(statement: &ScoreStatement<'_>, person: &Person) -> Result<ScoreProof, ProveError> {
+    prove(key(), statement, &person.openings, &mut rng(7))
 }
 
 #[test]
-fn measure() {
-    let s = super::keys::shape();
-    println!("constraints {} witnesses {} domain {} nonzero {:?}", s.constraints, s.witnesses, s.domain,
-        s.matrices.iter().map(|m| m.iter().map(Vec::len).sum::<usize>()).collect::<Vec<_>>());
-    let t = cpu();
-    let key = key();
-    println!("key {:?} {} bytes", (cpu() - t), ProvingKey::bytes());
-    assert_eq!(key.to_bytes().len(), ProvingKey::bytes());
-    assert_eq!(key.verifying().to_bytes().len(), VerifyingKey::BYTES);
-    for n in [1, 18, 32] {
-    let edges: Vec<i64> = (0..=5).map(|i| i * 30000).collect();
-    let points: Vec<i64> = (0..5).map(|i| 60 - 7 * i).collect();
-    let card = Card::new("c".into(), 1, 100, true, (0..n).map(|i| variable(&format!("v{i}"), &edges, &points)).collect()).unwrap();
-    let t = cpu();
-    let prepared = PreparedCard::new(key.verifying(), &card);
-    println!("{n} card {:?}", (cpu() - t));
-    let p = person(&card, &(0..n).map(|i| i * 400 + 17).collect::<Vec<_>>(), 1);
-    let score = card.evaluate(&p.values).unwrap();
-    let statement = ScoreStatement {
-        context: &CONTEXT, card: &prepared, claim: Claim::AtLeast(score.score() - 3),
-        reasons: Some(Reasons { most: 4, set: score.reasons(4) }), commitments: &p.commitments };
-    let mut proof = None;
-    for _ in 0..5 {
-        let t = cpu();
-        proof = Some(prove(key, &statement, &p.openings, &mut rng(3)).unwrap());
-        print!("prove {:?} ", (cpu() - t));
+fn claims_that_hold_are_proven_and_others_are_not() {
+    let p = person(&card(), &VALUES, 1);
+    assert_eq!(card().evaluate(&p.values).expect("in range").score(), SCORE);
+    let (best, worst) = (card().best(), card().worst());
+    for (claim, holds) in [
+        (Claim::AtLeast(SCORE), true),
+        (Claim::AtLeast(SCORE + 1), false),
+        (Claim::AtLeast(worst), true),
+        (Claim::AtLeast(i64::MIN), true),
+        (Claim::AtLeast(best + 1), false),
+        (Claim::AtLeast(i64::MAX), false),
+        (Claim::Below(SCORE), false),
+        (Claim::Below(SCORE + 1), true),
+        (Claim::Below(best + 1), true),
+        (Claim::Below(i64::MAX), true),
+        (Claim::Below(worst), false),
+        (Claim::Below(i64::MIN), false),
+        (Claim::Exactly(SCORE), true),
+        (Claim::Exactly(SCORE - 1), false),
+        (Claim::Exactly(SCORE + 1), false),
+    ] {
+        let statement = p.claims(prepared(), claim, None);
+        match made(&statement, &p) {
+            Ok(proof) => {
+                assert!(holds, "{claim}");
+                assert_eq!(check(&statement, &proof), Ok(()), "{claim}");
+            }
+            Err(e) => {
+                assert!(!holds, "{claim}");
+                assert!(matches!(e, ProveError::Unsatisfied(_)));
+            }
+        }
     }
-    let proof = proof.unwrap();
-    for _ in 0..5 {
-        let t = cpu();
-        verify(key.verifying(), &statement, &proof, &mut rng(4)).unwrap();
-        print!("verify {:?} ", (cpu() - t));
+    assert_eq!(Claim::about(SCORE, SCORE), Claim::AtLeast(SCORE));
+    assert_eq!(Claim::about(SCORE + 1, SCORE), Claim::Below(SCORE + 1));
+}
+
+#[test]
+fn reasons_are_the_largest_shortfalls() {
+    let p = person(&card(), &VALUES, 1);
+    for (most, set, holds) in [
+        (1, &[2][..], true),
+        (2, &[1, 2], true),
+        (3, &[0, 1, 2], true),
+        // Three variables have a shortfall, so four asked for are three shown.
+        (4, &[0, 1, 2], true),
+        (4, &[0, 1, 2, 3], false),
+        (1, &[0], false),
+        (2, &[0, 2], false),
+        (2, &[2], false),
+        (1, &[], false),
+        (0, &[], false),
+        (9, &[0, 1, 2], false),
+        (1, &[1, 2], false),
+        (1, &[31], false),
+    ] {
+        let statement = p.claims(prepared(), Claim::Below(500), reasons(most, set));
+        let proof = made(&statement, &p);
+        assert_eq!(proof.is_ok(), holds, "{most} {set:?}");
+        if let Ok(proof) = proof {
+            assert_eq!(check(&statement, &proof), Ok(()), "{most} {set:?}");
+        }
     }
-    let bad = ScoreStatement { claim: Claim::AtLeast(score.score() - 4), ..statement };
-    assert_eq!(verify(key.verifying(), &bad, &proof, &mut rng(4)), Err(VerifyError));
-    for k in [16, 256] {
-        let items: Vec<_> = (0..k).map(|_| (statement, &proof)).collect();
-        let t = cpu();
-        verify_batch(key.verifying(), &items, &mut rng(4)).unwrap();
-        println!("batch {k}: {:?} each", (cpu() - t) / k);
+}
+
+#[test]
+fn equal_shortfalls_rank_in_the_cards_order() {
+    let variables = (0..6).map(|i| variable(&format!("v{i}"), &[0, 10, 20], &[5, 0]));
+    let card = Card::new("ties".into(), 1, 0, true, variables.collect()).expect("valid");
+    let ready = PreparedCard::new(key().verifying(), &card);
+    let p = person(&card, &[3, 13, 13, 3, 13, 13], 1);
+    assert_eq!(card.evaluate(&p.values).expect("in range").reasons(3), ReasonSet::from_indices(&[1, 2, 4]));
+    for (set, holds) in [([1, 2, 4], true), ([1, 2, 5], false), ([2, 4, 5], false)] {
+        let statement = p.claims(&ready, Claim::AtLeast(0), reasons(3, &set));
+        let proof = made(&statement, &p);
+        assert_eq!(proof.is_ok(), holds, "{set:?}");
+        if let Ok(proof) = proof {
+            assert_eq!(check(&statement, &proof), Ok(()));
+            // The proof is for this set.
+            let other = p.claims(&ready, Claim::AtLeast(0), reasons(3, &[1, 2, 5]));
+            assert_eq!(check(&other, &proof), Err(VerifyError));
+        }
     }
-    }
+}
+
+#[test]
+fn commitments_from_images() {
+    let card = card();
+    let v = &card.variables()[0];
+    let mut rng = rng(3);
+    // Two agencies with balances 300 and -50, encoded from -1000 each.
+    let forms: Vec<crate::fact::FormOpening> = [1300, 950]
+        .map(|x| crate::fact::FormOpening::from_parts(x, Scalar::random(&mut rng)))
+        .into();
+    let images: Vec<_> = (forms.iter())
+        .map(|o| crate::fact::pedersen::commit(&Scalar::from(o.value().unsigned_abs()), &o.blinding))
+        .collect();
+    let opening = opening(v, &forms, -2000).expect("in range");
+    assert_eq!(opening.value(), 1250);
+    assert_eq!(opening.commit(), commitment(v, &images, -2000));
+    assert!(super::opening(v, &forms, -2000 - 1251).is_none());
+    assert!(super::opening(v, &forms, 200_000).is_none());
+    assert_eq!(format!("{opening:?}"), "ValueOpening(..)");
 }
