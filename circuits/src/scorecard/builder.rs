@@ -76,7 +76,13 @@ pub(super) trait Builder {
     }
 
     /// A number of this many bits, made of fresh bits of `value`.
-    fn bits(&mut self, name: &'static str, a: usize, value: Fr, n: u32) -> Result<Num, SynthesisError> {
+    fn bits(
+        &mut self,
+        name: &'static str,
+        a: usize,
+        value: Fr,
+        n: u32,
+    ) -> Result<Num, SynthesisError> {
         let integer = value.into_bigint();
         let mut bits = Vec::with_capacity(n as usize);
         for i in 0..n as usize {
@@ -97,7 +103,14 @@ pub(super) trait Builder {
     }
 
     /// `0 <= x < 2^n`.
-    fn range(&mut self, name: &'static str, equal: &'static str, a: usize, x: &Num, n: u32) -> Result<(), SynthesisError> {
+    fn range(
+        &mut self,
+        name: &'static str,
+        equal: &'static str,
+        a: usize,
+        x: &Num,
+        n: u32,
+    ) -> Result<(), SynthesisError> {
         let bits = self.bits(name, a, x.value, n)?;
         self.equal((equal, a, 0), &bits, x)
     }

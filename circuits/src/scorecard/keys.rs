@@ -42,7 +42,8 @@ pub(super) fn shape() -> &'static Shape {
         let cs = ConstraintSystem::new_ref();
         cs.set_optimization_goal(OptimizationGoal::Constraints);
         cs.set_mode(SynthesisMode::Setup);
-        (ScorecardCircuit::blank().generate_constraints(cs.clone())).expect("setup assigns nothing");
+        (ScorecardCircuit::blank().generate_constraints(cs.clone()))
+            .expect("setup assigns nothing");
         cs.finalize();
         assert_eq!(cs.num_instance_variables(), INPUTS + 1);
         let mut all = cs.to_matrices().expect("setup makes matrices");
@@ -94,7 +95,10 @@ impl VerifyingKey {
             ("gamma", vk.gamma_g2.is_zero()),
             ("delta", vk.delta_g2.is_zero()),
             // With an identity here, the proof would not depend on that input.
-            ("the base of a public input", vk.gamma_abc_g1.iter().any(G1Affine::is_zero)),
+            (
+                "the base of a public input",
+                vk.gamma_abc_g1.iter().any(G1Affine::is_zero),
+            ),
         ] {
             if identity {
                 return Err(KeyError::Identity(what));
@@ -215,7 +219,8 @@ impl ProvingKey {
             }
         }
         // log delta / log beta is the same in both groups.
-        if Bn254::pairing(pk.delta_g1, pk.vk.beta_g2) != Bn254::pairing(pk.beta_g1, pk.vk.delta_g2) {
+        if Bn254::pairing(pk.delta_g1, pk.vk.beta_g2) != Bn254::pairing(pk.beta_g1, pk.vk.delta_g2)
+        {
             return Err(KeyError::Disagree("delta"));
         }
         Ok(Self {

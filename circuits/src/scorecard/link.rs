@@ -107,7 +107,9 @@ pub(super) fn answer(
     values: &[u64; MAX_VARIABLES],
 ) -> Option<[u8; Z_BYTES]> {
     // Below 2^248 + 2^173, so the field does not wrap.
-    let sum: Fr = (weights.iter().zip(values)).map(|(c, v)| Fr::from(*c) * Fr::from(*v)).sum();
+    let sum: Fr = (weights.iter().zip(values))
+        .map(|(c, v)| Fr::from(*c) * Fr::from(*v))
+        .sum();
     let bytes = (as_fr(k) + sum).into_bigint().to_bytes_le();
     let (low, high) = bytes.split_at(Z_BYTES);
     let z: [u8; Z_BYTES] = low.try_into().expect("31 bytes");

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use ark_bn254::Fr;
 use ark_ff::{AdditiveGroup, Field};
 use ark_relations::gr1cs::SynthesisError;
-use light_poseidon::parameters::bn254_x5::get_poseidon_parameters;
 use light_poseidon::PoseidonParameters;
+use light_poseidon::parameters::bn254_x5::get_poseidon_parameters;
 
 use super::builder::{Builder, Num};
 
@@ -45,7 +45,12 @@ pub(super) fn hash<B: Builder>(b: &mut B, inputs: &[Num; INPUTS]) -> Result<Num,
     Ok(state.swap_remove(0))
 }
 
-fn fifth_power<B: Builder>(b: &mut B, round: usize, i: usize, x: &Num) -> Result<Num, SynthesisError> {
+fn fifth_power<B: Builder>(
+    b: &mut B,
+    round: usize,
+    i: usize,
+    x: &Num,
+) -> Result<Num, SynthesisError> {
     let x2 = b.product(("sbox square", round, i), x, x)?;
     let x4 = b.product(("sbox fourth", round, i), &x2, &x2)?;
     b.product(("sbox fifth", round, i), &x4, x)
@@ -95,7 +100,10 @@ mod tests {
                 2 => -Fr::ONE,
                 _ => Fr::rand(&mut rng),
             });
-            let expected = Poseidon::<Fr>::new_circom(INPUTS).expect("eight").hash(&inputs).expect("eight");
+            let expected = Poseidon::<Fr>::new_circom(INPUTS)
+                .expect("eight")
+                .hash(&inputs)
+                .expect("eight");
             assert_eq!(hash_values(&inputs), expected);
             let mut b = Assign::default();
             let inputs = inputs.map(|x| b.constant(x));

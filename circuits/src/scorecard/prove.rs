@@ -45,12 +45,22 @@ pub fn prove<R: RngCore + CryptoRng>(
     let mut nonces = prover_rng(statement, openings, rng);
     for _ in 0..ATTEMPTS {
         let secrets = Secrets::draw(&mut nonces);
-        let made = attempt(key, statement, openings, &values, bar, &secrets, &mut nonces)?;
+        let made = attempt(
+            key,
+            statement,
+            openings,
+            &values,
+            bar,
+            &secrets,
+            &mut nonces,
+        )?;
         if let Some(proof) = made {
             return Ok(proof);
         }
     }
-    Err(ProveError::Unsatisfied("the random numbers repeat themselves"))
+    Err(ProveError::Unsatisfied(
+        "the random numbers repeat themselves",
+    ))
 }
 
 /// What hides the values.
@@ -149,7 +159,9 @@ fn check(
     openings: &[ValueOpening],
 ) -> Result<u64, ProveError> {
     if statement.card.key() != key.verifying().hash() {
-        return Err(ProveError::Unsatisfied("the card is prepared for another key"));
+        return Err(ProveError::Unsatisfied(
+            "the card is prepared for another key",
+        ));
     }
     let card = statement.card.card();
     let variables = card.variables();
@@ -178,7 +190,8 @@ fn check(
         // No bin takes a value that leaves the range; `evaluate` says so.
         values.push(v.low().saturating_add_unsigned(o.value));
     }
-    let score = (card.evaluate(&values)).map_err(|_| ProveError::Unsatisfied("no bin takes a value"))?;
+    let score =
+        (card.evaluate(&values)).map_err(|_| ProveError::Unsatisfied("no bin takes a value"))?;
     if !statement.claim.holds(score.score()) {
         return Err(ProveError::Unsatisfied("the score is not as claimed"));
     }

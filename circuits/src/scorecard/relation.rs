@@ -97,9 +97,7 @@ fn numbers<B: Builder>(
     b: &mut B,
     values: impl IntoIterator<Item = u64>,
 ) -> Result<Vec<Num>, SynthesisError> {
-    (values.into_iter())
-        .map(|x| b.input(Fr::from(x)))
-        .collect()
+    (values.into_iter()).map(|x| b.input(Fr::from(x))).collect()
 }
 
 /// Walks through the relation.
@@ -203,12 +201,7 @@ fn variable<B: Builder>(
         [&lo, &hi, &shortfall].map(|all| b.sum(all.iter().map(|x| (Fr::ONE, x))));
     let from_low = b.bits("from low bit", a, Fr::from(value) - lo.value, VALUE_BITS)?;
     let v = b.sum([(Fr::ONE, &lo), (Fr::ONE, &from_low)]);
-    let to_high = b.bits(
-        "to high bit",
-        a,
-        hi.value - v.value - Fr::ONE,
-        VALUE_BITS,
-    )?;
+    let to_high = b.bits("to high bit", a, hi.value - v.value - Fr::ONE, VALUE_BITS)?;
     let end = b.sum([(Fr::ONE, &v), (Fr::ONE, &one), (Fr::ONE, &to_high)]);
     b.equal(("in bin", a, 0), &end, &hi)?;
     Ok((v, shortfall))

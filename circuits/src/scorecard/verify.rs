@@ -184,7 +184,8 @@ fn pairings_hold(key: &VerifyingKey, items: &[Checked<'_>], rhos: &[u128]) -> bo
     right.push(prepared.gamma_g2_neg_pc.clone());
     right.push(prepared.delta_g2_neg_pc.clone());
     let product = Bn254::multi_miller_loop(left, right);
-    Bn254::final_exponentiation(product).is_some_and(|x| x.0 == <Bn254 as Pairing>::TargetField::ONE)
+    Bn254::final_exponentiation(product)
+        .is_some_and(|x| x.0 == <Bn254 as Pairing>::TargetField::ONE)
 }
 
 /// One proof alone: three Miller loops, with `e(α, β)` computed when the key was loaded.
@@ -232,7 +233,6 @@ fn committed_inputs(key: &VerifyingKey, items: &[Checked<'_>], rhos: &[Fr]) -> G
     });
     claims + tables.sum::<G1Projective>()
 }
-
 
 /// Whether a proof satisfies the link's equation, and Groth16's, apart from the range of `z`: attack
 /// tests show with it which check stops them.

@@ -38,7 +38,11 @@ impl Decimal {
         let fraction = fraction.trim_end_matches('0');
         let digits = whole.len() + fraction.len();
         let all_digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-        if (whole.is_empty() && !number.contains('.')) || number == "." || !all_digits(whole) || !all_digits(fraction) {
+        if (whole.is_empty() && !number.contains('.'))
+            || number == "."
+            || !all_digits(whole)
+            || !all_digits(fraction)
+        {
             return Err(error());
         }
         if digits > MAX_DIGITS || exponent.abs() > MAX_EXPONENT {
@@ -105,7 +109,11 @@ impl Decimal {
             return i64::try_from(self.mantissa.checked_mul(up)?).ok();
         }
         let down = 10i128.pow(self.decimals - decimals);
-        let half = if self.mantissa < 0 { -down / 2 } else { down / 2 };
+        let half = if self.mantissa < 0 {
+            -down / 2
+        } else {
+            down / 2
+        };
         i64::try_from(self.mantissa.checked_add(half)? / down).ok()
     }
 }

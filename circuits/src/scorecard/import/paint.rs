@@ -55,13 +55,20 @@ impl RawCard {
     /// The card.
     pub(super) fn finish(self, mapping: &Mapping) -> Result<Imported, ImportError> {
         for name in mapping.variables.keys() {
-            if !self.variables.iter().any(|v| v.name == *name || v.field == *name) {
+            if !self
+                .variables
+                .iter()
+                .any(|v| v.name == *name || v.field == *name)
+            {
                 return Err(ImportError::UnknownVariable(name.clone()));
             }
         }
         let decimals = self.decimals(mapping)?;
         let scale = 10u32.pow(decimals);
-        let base = self.base.scaled(decimals).ok_or(ImportError::Format("base points are too large"))?;
+        let base = self
+            .base
+            .scaled(decimals)
+            .ok_or(ImportError::Format("base points are too large"))?;
         let mut codes = BTreeMap::new();
         let mut variables = Vec::with_capacity(self.variables.len());
         for v in self.variables {
@@ -69,7 +76,11 @@ impl RawCard {
             if !v.codes.is_empty() {
                 codes.insert(v.name.clone(), v.codes.clone());
             }
-            let reason = if v.reason.is_empty() { m.reason.as_deref().unwrap_or("") } else { &v.reason };
+            let reason = if v.reason.is_empty() {
+                m.reason.as_deref().unwrap_or("")
+            } else {
+                &v.reason
+            };
             variables.push(Variable {
                 reference: m.reference(&v.field),
                 reason: shorten(reason, MAX_NAME),
@@ -78,7 +89,13 @@ impl RawCard {
             });
         }
         let name = (mapping.name.clone().or(self.name)).unwrap_or_else(|| "scorecard".into());
-        let card = Card::new(shorten(&name, MAX_NAME), scale, base, self.reasons, variables)?;
+        let card = Card::new(
+            shorten(&name, MAX_NAME),
+            scale,
+            base,
+            self.reasons,
+            variables,
+        )?;
         Ok(Imported { card, codes })
     }
 
@@ -131,7 +148,10 @@ fn partition(v: &RawVariable, m: &VariableMapping, decimals: u32) -> Result<Vec<
     let (low, high) = range(m, &v.codes, first.0, last.1);
     let inside = Integers::between(low, high);
     if let Some((a, b)) = rest.and(&inside).intervals().first() {
-        return Err(at(&v.name, None)(Problem::Uncovered { from: *a, to: b - 1 }));
+        return Err(at(&v.name, None)(Problem::Uncovered {
+            from: *a,
+            to: b - 1,
+        }));
     }
     let mut bins: Vec<(Bin, usize)> = Vec::new();
     for (a, b, i) in pieces {
@@ -176,7 +196,10 @@ fn range(m: &VariableMapping, codes: &BTreeMap<String, i64>, first: i64, last: i
 
 /// A text without control characters, cut to a length in bytes.
 pub(super) fn shorten(text: &str, limit: usize) -> String {
-    let mut out: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut out: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     if out.len() > limit {
         let mut end = limit - '…'.len_utf8();
         while !out.is_char_boundary(end) {
@@ -201,7 +224,12 @@ pub(super) fn assign_codes(
         return Ok(m.codes.clone());
     }
     let integers: Option<Vec<i64>> = (categories.iter())
-        .map(|c| Decimal::parse(c).ok()?.floor().and_then(|(x, exact)| exact.then_some(x)))
+        .map(|c| {
+            Decimal::parse(c)
+                .ok()?
+                .floor()
+                .and_then(|(x, exact)| exact.then_some(x))
+        })
         .collect();
     if let Some(integers) = integers {
         let mut sorted = integers.clone();

@@ -27,10 +27,14 @@ pub fn from_pmml(xml: &[u8], mapping: &Mapping) -> Result<Imported, ImportError>
     let card = (document.descendants().find(|n| is(n, "Scorecard")))
         .ok_or(ImportError::Format("there is no Scorecard"))?;
     if document.descendants().any(|n| is(&n, "Targets")) {
-        return Err(ImportError::Format("Targets change the score; a card has none"));
+        return Err(ImportError::Format(
+            "Targets change the score; a card has none",
+        ));
     }
     if card.attribute("isScorable") == Some("false") {
-        return Err(ImportError::Format("the Scorecard says that it is not scorable"));
+        return Err(ImportError::Format(
+            "the Scorecard says that it is not scorable",
+        ));
     }
     let base_text = card.attribute("initialScore").unwrap_or("0").to_owned();
     let base = Decimal::parse(&base_text).map_err(at("initialScore", None))?;
@@ -78,9 +82,11 @@ fn characteristic(
                 "a ComplexPartialScore is computed; a card's points are numbers",
             )));
         }
-        let points = n.attribute("partialScore").ok_or_else(|| here(Problem::Lacks("partialScore")))?;
-        let predicate = (n.children().find(is_predicate))
-            .ok_or_else(|| here(Problem::Lacks("predicate")))?;
+        let points = n
+            .attribute("partialScore")
+            .ok_or_else(|| here(Problem::Lacks("partialScore")))?;
+        let predicate =
+            (n.children().find(is_predicate)).ok_or_else(|| here(Problem::Lacks("predicate")))?;
         attributes.push(Attribute { predicate, points });
     }
     let (mut fields, mut literals) = (Vec::new(), Vec::new());
@@ -131,8 +137,8 @@ fn bins(
     document: &Document<'_>,
     m: &VariableMapping,
 ) -> Result<Bins, ImportError> {
-    let data = (document.descendants())
-        .find(|n| is(n, "DataField") && n.attribute("name") == Some(field));
+    let data =
+        (document.descendants()).find(|n| is(n, "DataField") && n.attribute("name") == Some(field));
     let text = data.is_some_and(|d| {
         d.attribute("optype") == Some("categorical") || d.attribute("dataType") == Some("string")
     });
@@ -140,7 +146,11 @@ fn bins(
     let categorical = text || literals.iter().any(|l| Decimal::parse(l).is_err());
     let mut codes = BTreeMap::new();
     if categorical {
-        for value in data.iter().flat_map(|d| d.children()).filter(|n| is(n, "Value")) {
+        for value in data
+            .iter()
+            .flat_map(|d| d.children())
+            .filter(|n| is(n, "Value"))
+        {
             if value.attribute("property").is_none_or(|p| p == "valid") {
                 literals.extend(value.attribute("value").map(str::to_owned));
             }
@@ -155,27 +165,33 @@ fn bins(
     }
     let asks_missing = |n: Node<'_, '_>| {
         n.descendants().any(|d| {
-            d.attribute("operator").is_some_and(|o| o == "isMissing" || o == "isNotMissing")
+            d.attribute("operator")
+                .is_some_and(|o| o == "isMissing" || o == "isNotMissing")
         })
     };
     let wants_missing = m.missing.is_some() || attributes.iter().any(|a| asks_missing(a.predicate));
-    let lookup = |category: &str| codes.get(category).copied();
     let mut values = Values {
         multiplier: m.multiplier.unwrap_or(1),
-        code: categorical.then_some(&lookup),
+        code: categorical.then_some(&codes),
         missing: None,
     };
     let evaluate = |values: &Values<'_>| {
         (1..)
             .zip(attributes)
-            .map(|(number, a)| Ok(truth(a.predicate, values).map_err(at(name, Some(number)))?.yes))
+            .map(|(number, a)| {
+                Ok(truth(a.predicate, values)
+                    .map_err(at(name, Some(number)))?
+                    .yes)
+            })
             .collect::<Result<Vec<Integers>, ImportError>>()
     };
     let mut sets = evaluate(&values)?;
     let mut domain = Integers::all();
     let mut extra = BTreeMap::new();
     if categorical {
-        domain = codes.values().fold(Integers::none(), |s, c| s.or(&Integers::one(*c)));
+        domain = codes
+            .values()
+            .fold(Integers::none(), |s, c| s.or(&Integers::one(*c)));
         let mut next = codes.values().max().map_or(0, |c| c + 1);
         // An attribute that takes what is not named takes every other category.
         if sets.iter().any(|s| !s.without(&domain).is_empty()) {
@@ -188,7 +204,11 @@ fn bins(
         }
     } else if wants_missing {
         // `True` and `isNotMissing` name nothing.
-        let named: Vec<Integers> = sets.iter().filter(|s| **s != Integers::all()).cloned().collect();
+        let named: Vec<Integers> = sets
+            .iter()
+            .filter(|s| **s != Integers::all())
+            .cloned()
+            .collect();
         extra.insert(MISSING.to_owned(), missing_code(m, &named));
     }
     if let Some(code) = extra.get(MISSING) {

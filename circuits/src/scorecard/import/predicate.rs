@@ -1,6 +1,8 @@
 //! PMML predicates over one field as sets of integers, with the three values of PMML: where a field
 //! is missing, comparisons are neither true nor false.
 
+use std::collections::BTreeMap;
+
 use roxmltree::Node;
 
 use super::decimal::Decimal;
@@ -21,7 +23,7 @@ pub(super) struct Truth {
 pub(super) struct Values<'a> {
     pub(super) multiplier: i64,
     /// Code of a category, for a field of categories.
-    pub(super) code: Option<&'a dyn Fn(&str) -> Option<i64>>,
+    pub(super) code: Option<&'a BTreeMap<String, i64>>,
     /// The integer that stands for a missing value.
     pub(super) missing: Option<i64>,
 }
@@ -29,15 +31,25 @@ pub(super) struct Values<'a> {
 impl Truth {
     fn everywhere(yes: bool) -> Self {
         let (all, none) = (Integers::all(), Integers::none());
-        if yes { Self { yes: all, no: none } } else { Self { yes: none, no: all } }
+        if yes {
+            Self { yes: all, no: none }
+        } else {
+            Self { yes: none, no: all }
+        }
     }
 
     fn and(&self, o: &Self) -> Self {
-        Self { yes: self.yes.and(&o.yes), no: self.no.or(&o.no) }
+        Self {
+            yes: self.yes.and(&o.yes),
+            no: self.no.or(&o.no),
+        }
     }
 
     fn or(&self, o: &Self) -> Self {
-        Self { yes: self.yes.or(&o.yes), no: self.no.and(&o.no) }
+        Self {
+            yes: self.yes.or(&o.yes),
+            no: self.no.and(&o.no),
+        }
     }
 
     fn xor(&self, o: &Self) -> Self {
@@ -60,7 +72,14 @@ impl Truth {
 /// Whether an element is a predicate.
 pub(super) fn is_predicate(node: &Node<'_, '_>) -> bool {
     let name = node.tag_name().name();
-    ["SimplePredicate", "CompoundPredicate", "SimpleSetPredicate", "True", "False"].contains(&name)
+    [
+        "SimplePredicate",
+        "CompoundPredicate",
+        "SimpleSetPredicate",
+        "True",
+        "False",
+    ]
+    .contains(&name)
 }
 
 /// The fields and values that a predicate names, in order.
@@ -123,11 +142,23 @@ fn compared(set: Integers, v: &Values<'_>) -> Truth {
 }
 
 fn simple(node: Node<'_, '_>, v: &Values<'_>) -> Result<Truth, Problem> {
-    let operator = node.attribute("operator").ok_or(Problem::Lacks("operator"))?;
+    let operator = node
+        .attribute("operator")
+        .ok_or(Problem::Lacks("operator"))?;
     let missing = v.missing.map_or_else(Integers::none, Integers::one);
     match operator {
-        "isMissing" => return Ok(Truth { no: missing.complement(), yes: missing }),
-        "isNotMissing" => return Ok(Truth { yes: missing.complement(), no: missing }),
+        "isMissing" => {
+            return Ok(Truth {
+                no: missing.complement(),
+                yes: missing,
+            });
+        }
+        "isNotMissing" => {
+            return Ok(Truth {
+                yes: missing.complement(),
+                no: missing,
+            });
+        }
         _ => {}
     }
     let text = node.attribute("value").ok_or(Problem::Lacks("value"))?;
@@ -135,7 +166,9 @@ fn simple(node: Node<'_, '_>, v: &Values<'_>) -> Result<Truth, Problem> {
         "equal" => single(text, v)?,
         "notEqual" => single(text, v)?.complement(),
         _ if v.code.is_some() => {
-            return Err(Problem::Unsupported("categories are compared by equal and notEqual only"));
+            return Err(Problem::Unsupported(
+                "categories are compared by equal and notEqual only",
+            ));
         }
         "lessThan" => Integers::between(MINUS_INFINITY, bound(text, v)?.0),
         "lessOrEqual" => Integers::between(MINUS_INFINITY, bound(text, v)?.1),
@@ -179,14 +212,18 @@ fn bound(text: &str, v: &Values<'_>) -> Result<(i64, i64), Problem> {
     let number = number(text, v)?;
     let too_large = || Problem::TooLarge(text.into());
     let ceil = number.ceil().ok_or_else(too_large)?;
-    let above = number.floor().and_then(|(floor, _)| floor.checked_add(1)).ok_or_else(too_large)?;
+    let above = number
+        .floor()
+        .and_then(|(floor, _)| floor.checked_add(1))
+        .ok_or_else(too_large)?;
     Ok((ceil, above))
 }
 
 /// The integer of one value; nothing for a fraction, which no integer equals.
 fn single(text: &str, v: &Values<'_>) -> Result<Integers, Problem> {
     if let Some(code) = v.code {
-        return (code(text).map(Integers::one)).ok_or_else(|| Problem::Category(text.into()));
+        return (code.get(text).copied().map(Integers::one))
+            .ok_or_else(|| Problem::Category(text.into()));
     }
     match number(text, v)?.floor() {
         Some((value, true)) => Ok(Integers::one(value)),

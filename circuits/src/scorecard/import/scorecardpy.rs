@@ -65,7 +65,9 @@ fn rows(value: Value) -> Result<(Rows, Option<String>), ImportError> {
                     let (rows, inner) = self::rows(card)?;
                     Ok((rows, inner.or(base)))
                 }
-                Some(_) => Err(ImportError::Format("`card` is not a list of variables with bins")),
+                Some(_) => Err(ImportError::Format(
+                    "`card` is not a list of variables with bins",
+                )),
                 None => Ok((by_variable(&all)?, base)),
             }
         }
@@ -76,7 +78,9 @@ fn rows(value: Value) -> Result<(Rows, Option<String>), ImportError> {
 
 fn listed_variable(value: &Value) -> Result<(String, Vec<Row>), ImportError> {
     let name = value.get("variable").and_then(Value::as_str);
-    let name = name.ok_or(ImportError::Format("a variable has no name"))?.to_owned();
+    let name = name
+        .ok_or(ImportError::Format("a variable has no name"))?
+        .to_owned();
     let rows = table(&name, &value["bins"])?;
     Ok((name, rows))
 }
@@ -169,7 +173,10 @@ fn row(name: &str, number: usize, value: &Value) -> Result<Row, ImportError> {
         Some(Value::String(points)) => points.clone(),
         _ => return Err(lacks("points")),
     };
-    let special = value.get("special").and_then(Value::as_bool).unwrap_or(false);
+    let special = value
+        .get("special")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
     Ok(Row {
         bin,
         points,
@@ -233,7 +240,11 @@ fn variable(name: String, rows: &[Row], mapping: &Mapping) -> Result<RawVariable
     if missing || m.missing.is_some() {
         codes.insert(MISSING.into(), code);
     }
-    let absent = if codes.contains_key(MISSING) { Integers::one(code) } else { Integers::none() };
+    let absent = if codes.contains_key(MISSING) {
+        Integers::one(code)
+    } else {
+        Integers::none()
+    };
     let mut bins = Vec::with_capacity(rows.len());
     for ((number, row), set) in (1..).zip(rows).zip(sets) {
         let takes_missing = parts(&row.bin).any(|p| matches!(p, Part::Missing));
@@ -279,7 +290,9 @@ fn interval(a: &str, b: &str, m: &VariableMapping) -> Result<Integers, Problem> 
     let end = |text: &str| match text {
         "-inf" | "-Infinity" => Ok(MINUS_INFINITY),
         "inf" | "Infinity" => Ok(INFINITY),
-        _ => scaled(text, m)?.ceil().ok_or_else(|| Problem::TooLarge(text.into())),
+        _ => scaled(text, m)?
+            .ceil()
+            .ok_or_else(|| Problem::TooLarge(text.into())),
     };
     let (from, to) = (end(a)?, end(b)?);
     if from >= to && a == b {

@@ -36,18 +36,39 @@ fn none(_: &[u128; MAX_VARIABLES]) -> Vec<(Name, Fr)> {
 fn another_statement() {
     let (p, proof) = honest();
     let honest = p.claims(prepared(), Claim::Below(500), reasons(2, &[1, 2]));
-    let refused = |statement: ScoreStatement<'_>| assert_eq!(check(&statement, &proof), Err(VerifyError));
+    let refused =
+        |statement: ScoreStatement<'_>| assert_eq!(check(&statement, &proof), Err(VerifyError));
     // An old request: another context.
-    refused(ScoreStatement { context: &[6; 32], ..honest });
+    refused(ScoreStatement {
+        context: &[6; 32],
+        ..honest
+    });
     // A threshold that was raised after the proof, lowered, turned around, or made exact; claims that hold.
-    for claim in [Claim::Below(501), Claim::Below(499), Claim::AtLeast(200), Claim::Exactly(SCORE)] {
+    for claim in [
+        Claim::Below(501),
+        Claim::Below(499),
+        Claim::AtLeast(200),
+        Claim::Exactly(SCORE),
+    ] {
         refused(ScoreStatement { claim, ..honest });
     }
     // Reasons: none, others, more asked for. All of them are true.
-    refused(ScoreStatement { reasons: None, ..honest });
-    refused(ScoreStatement { reasons: reasons(3, &[0, 1, 2]), ..honest });
-    refused(ScoreStatement { reasons: reasons(1, &[2]), ..honest });
-    refused(ScoreStatement { reasons: reasons(3, &[1, 2]), ..honest });
+    refused(ScoreStatement {
+        reasons: None,
+        ..honest
+    });
+    refused(ScoreStatement {
+        reasons: reasons(3, &[0, 1, 2]),
+        ..honest
+    });
+    refused(ScoreStatement {
+        reasons: reasons(1, &[2]),
+        ..honest
+    });
+    refused(ScoreStatement {
+        reasons: reasons(3, &[1, 2]),
+        ..honest
+    });
     // Another card: another name, another edge, other points, another order, same table.
     let with = |change: &dyn Fn(&mut Vec<Variable>)| {
         let mut variables = card().variables().to_vec();
@@ -55,8 +76,22 @@ fn another_statement() {
         Card::new("a test card".into(), 1, 261, true, variables).expect("valid")
     };
     for card in [
-        Card::new("a test cart".into(), 1, 261, true, card().variables().to_vec()).expect("valid"),
-        Card::new("a test card".into(), 1, 262, true, card().variables().to_vec()).expect("valid"),
+        Card::new(
+            "a test cart".into(),
+            1,
+            261,
+            true,
+            card().variables().to_vec(),
+        )
+        .expect("valid"),
+        Card::new(
+            "a test card".into(),
+            1,
+            262,
+            true,
+            card().variables().to_vec(),
+        )
+        .expect("valid"),
         with(&|v| v[0].bins[1].points += 1),
         with(&|v| v[1].reason.push('x')),
         with(&|v| {
@@ -65,34 +100,58 @@ fn another_statement() {
         }),
     ] {
         let other = PreparedCard::new(key().verifying(), &card);
-        refused(ScoreStatement { card: &other, ..honest });
+        refused(ScoreStatement {
+            card: &other,
+            ..honest
+        });
     }
     // Another person's commitments; one of them; in another order; one too few or too many.
     let other = person(&card(), &VALUES, 2);
-    refused(ScoreStatement { commitments: &other.commitments, ..honest });
+    refused(ScoreStatement {
+        commitments: &other.commitments,
+        ..honest
+    });
     for a in 0..4 {
         let mut commitments = p.commitments.clone();
         commitments[a] = other.commitments[a];
-        refused(ScoreStatement { commitments: &commitments, ..honest });
+        refused(ScoreStatement {
+            commitments: &commitments,
+            ..honest
+        });
         // Off by one.
         let one = pedersen::times_value(&Scalar::ONE);
         for shifted in [one, -one] {
             let mut commitments = p.commitments.clone();
             commitments[a] = (commitments[a].decode().expect("a point") + shifted).into();
-            refused(ScoreStatement { commitments: &commitments, ..honest });
+            refused(ScoreStatement {
+                commitments: &commitments,
+                ..honest
+            });
         }
     }
     let mut swapped = p.commitments.clone();
     swapped.swap(0, 1);
-    refused(ScoreStatement { commitments: &swapped, ..honest });
-    refused(ScoreStatement { commitments: &p.commitments[..3], ..honest });
+    refused(ScoreStatement {
+        commitments: &swapped,
+        ..honest
+    });
+    refused(ScoreStatement {
+        commitments: &p.commitments[..3],
+        ..honest
+    });
     let mut longer = p.commitments.clone();
     longer.push(PointBytes::IDENTITY);
-    refused(ScoreStatement { commitments: &longer, ..honest });
+    refused(ScoreStatement {
+        commitments: &longer,
+        ..honest
+    });
     // Bytes that are no point.
     let mut broken = p.commitments.clone();
     broken[0] = PointBytes([0xff; 32]);
-    refused(ScoreStatement { commitments: &broken, ..honest });
+    refused(ScoreStatement {
+        commitments: &broken,
+        ..honest
+    });
 }
 
 #[test]
@@ -101,13 +160,28 @@ fn another_key() {
     let other = test_key(2);
     let ready = PreparedCard::new(other.verifying(), &card());
     let mine = p.claims(prepared(), Claim::Below(500), reasons(2, &[1, 2]));
-    let theirs = ScoreStatement { card: &ready, ..mine };
-    assert_eq!(verify(other.verifying(), &theirs, &proof, &mut rng(6)), Err(VerifyError));
+    let theirs = ScoreStatement {
+        card: &ready,
+        ..mine
+    };
+    assert_eq!(
+        verify(other.verifying(), &theirs, &proof, &mut rng(6)),
+        Err(VerifyError)
+    );
     // A card that is prepared for another key is not taken.
-    assert_eq!(verify(key().verifying(), &theirs, &proof, &mut rng(6)), Err(VerifyError));
-    assert_eq!(verify(other.verifying(), &mine, &proof, &mut rng(6)), Err(VerifyError));
+    assert_eq!(
+        verify(key().verifying(), &theirs, &proof, &mut rng(6)),
+        Err(VerifyError)
+    );
+    assert_eq!(
+        verify(other.verifying(), &mine, &proof, &mut rng(6)),
+        Err(VerifyError)
+    );
     let proof = prove(&other, &theirs, &p.openings, &mut rng(7)).expect("holds");
-    assert_eq!(verify(other.verifying(), &theirs, &proof, &mut rng(6)), Ok(()));
+    assert_eq!(
+        verify(other.verifying(), &theirs, &proof, &mut rng(6)),
+        Ok(())
+    );
     let refused = prove(&other, &mine, &p.openings, &mut rng(7));
     assert!(matches!(refused, Err(ProveError::Unsatisfied(_))));
 }
@@ -128,7 +202,10 @@ fn a_value_off_by_one() {
             for (z, holds) in [(Z::Circuit, (false, true)), (Z::Committed, (true, false))] {
                 cheat.z = z;
                 let (_, proof) = cheat.run(&p, none);
-                assert_eq!(which_hold(key().verifying(), &cheat.statement, &proof), holds);
+                assert_eq!(
+                    which_hold(key().verifying(), &cheat.statement, &proof),
+                    holds
+                );
                 assert_eq!(check(&cheat.statement, &proof), Err(VerifyError));
             }
         }
@@ -144,7 +221,10 @@ fn one_half_in_both_groups() {
     // The link alone: z = k + c/2 in both groups for an even c.
     let (k, c) = (Scalar::from(77u64), Scalar::from(0x1234_5678u64));
     assert_eq!(k + c * half_l, Scalar::from(77u64 + 0x1234_5678 / 2));
-    assert_eq!(Fr::from(77u64) + Fr::from(0x1234_5678u64) * half, Fr::from(77u64 + 0x1234_5678 / 2));
+    assert_eq!(
+        Fr::from(77u64) + Fr::from(0x1234_5678u64) * half,
+        Fr::from(77u64 + 0x1234_5678 / 2)
+    );
     // In the circuit 1/2 needs a bit that is none, in its value or in its distance to the end.
     let p = person(&card(), &VALUES, 1);
     let statement = p.claims(prepared(), Claim::Exactly(SCORE), None);
@@ -154,7 +234,8 @@ fn one_half_in_both_groups() {
     };
     let (check, _) = Cheat::new(statement).run(&p, |_| {
         let low = zeros("from low bit", half);
-        low.chain(zeros("to high bit", Fr::from(1499u64) - half)).collect()
+        low.chain(zeros("to high bit", Fr::from(1499u64) - half))
+            .collect()
     });
     let broken: Vec<_> = check.broken().into_iter().collect();
     // The link's z is of the committed value.
@@ -173,14 +254,27 @@ fn a_wrapped_z() {
     // k - p = -1.
     let mask = PointBytes::from(pedersen::commit(&-Scalar::ONE, &t));
     let weights = draw_weights(&mut statement.absorb(&commitment, &mask), 4);
-    let sum: Fr = weights.iter().zip(&values).map(|(c, v)| Fr::from(*c) * Fr::from(*v)).sum();
+    let sum: Fr = weights
+        .iter()
+        .zip(&values)
+        .map(|(c, v)| Fr::from(*c) * Fr::from(*v))
+        .sum();
     let z = k + sum;
     let bounds = statement.bounds().expect("can hold");
     let public = statement.public(bounds, commitment, z, weights);
-    let witness = Witness { values, k, r, bar: NO_REASONS_BAR };
+    let witness = Witness {
+        values,
+        k,
+        r,
+        bar: NO_REASONS_BAR,
+    };
     let made = walk(&statement.card.table, &public, &witness, HashMap::new());
     assert!(made.broken().is_empty());
-    let s = t + weights.iter().zip(&p.openings).map(|(c, o)| Scalar::from(*c) * o.blinding).sum::<Scalar>();
+    let s = t + weights
+        .iter()
+        .zip(&p.openings)
+        .map(|(c, o)| Scalar::from(*c) * o.blinding)
+        .sum::<Scalar>();
     let bytes = crate::scorecard::encoding::fr_bytes(&z);
     let proof = ScoreProof {
         groth: prove_assignment(key(), made.assignment(), &mut rng(3)).expect("a domain"),
@@ -189,7 +283,10 @@ fn a_wrapped_z() {
         z: bytes[..31].try_into().expect("31 bytes"),
         s,
     };
-    assert_eq!(which_hold(key().verifying(), &statement, &proof), (true, true));
+    assert_eq!(
+        which_hold(key().verifying(), &statement, &proof),
+        (true, true)
+    );
     assert!(!link::in_range(&proof.z));
     assert_eq!(check(&statement, &proof), Err(VerifyError));
 }
@@ -219,11 +316,26 @@ fn swapped_weights() {
     swapped.swap(0, 1);
     for (weights, holds) in [(weights, true), (swapped, false)] {
         let z = link::answer(&secrets.k, &weights, &values).expect("in range");
-        let public = statement.public(statement.bounds().expect("can hold"), commitment, link::as_fr(&z), weights);
-        let witness = Witness { values, k, r: secrets.r, bar: NO_REASONS_BAR };
+        let public = statement.public(
+            statement.bounds().expect("can hold"),
+            commitment,
+            link::as_fr(&z),
+            weights,
+        );
+        let witness = Witness {
+            values,
+            k,
+            r: secrets.r,
+            bar: NO_REASONS_BAR,
+        };
         let made = walk(&statement.card.table, &public, &witness, HashMap::new());
         assert!(made.broken().is_empty());
-        let s = *secrets.t + weights.iter().zip(&p.openings).map(|(c, o)| Scalar::from(*c) * o.blinding).sum::<Scalar>();
+        let s = *secrets.t
+            + weights
+                .iter()
+                .zip(&p.openings)
+                .map(|(c, o)| Scalar::from(*c) * o.blinding)
+                .sum::<Scalar>();
         let proof = ScoreProof {
             groth: prove_assignment(key(), made.assignment(), &mut rng(3)).expect("a domain"),
             commitment: FrBytes(commitment),
@@ -231,7 +343,10 @@ fn swapped_weights() {
             z,
             s,
         };
-        assert_eq!(which_hold(key().verifying(), &statement, &proof), (holds, holds));
+        assert_eq!(
+            which_hold(key().verifying(), &statement, &proof),
+            (holds, holds)
+        );
         assert_eq!(check(&statement, &proof).is_ok(), holds);
     }
 }
@@ -240,10 +355,20 @@ fn swapped_weights() {
 /// statement and the openings, so a broken source of randomness does not repeat them.
 #[test]
 fn a_reused_k() {
-    let card = Card::new("one".into(), 1, 0, true, vec![variable("v", &[0, 1000], &[5])]).expect("valid");
+    let card = Card::new(
+        "one".into(),
+        1,
+        0,
+        true,
+        vec![variable("v", &[0, 1000], &[5])],
+    )
+    .expect("valid");
     let ready = PreparedCard::new(key().verifying(), &card);
     let p = person(&card, &[437], 1);
-    let statement = |context| ScoreStatement { context, ..p.claims(&ready, Claim::AtLeast(0), None) };
+    let statement = |context| ScoreStatement {
+        context,
+        ..p.claims(&ready, Claim::AtLeast(0), None)
+    };
     let secrets = || {
         let mut secrets = Secrets::draw(&mut rng(9));
         secrets.k = Zeroizing::new([0x55; 31]);
@@ -252,7 +377,10 @@ fn a_reused_k() {
     let proofs = [&[1; 32], &[2; 32]].map(|context| {
         let (_, proof) = Cheat::new(statement(context)).run_with(&p, &secrets(), none);
         assert_eq!(check(&statement(context), &proof), Ok(()));
-        let c = draw_weights(&mut statement(context).absorb(&proof.commitment.0, &proof.mask), 1)[0];
+        let c = draw_weights(
+            &mut statement(context).absorb(&proof.commitment.0, &proof.mask),
+            1,
+        )[0];
         (link::as_scalar(&proof.z), Scalar::from(c))
     });
     let difference = (proofs[0].0 - proofs[1].0) * (proofs[0].1 - proofs[1].1).invert();
@@ -292,16 +420,30 @@ fn overlapping_bins() {
             reasons: 0,
             weights: [0; MAX_VARIABLES],
         };
-        let witness = Witness { values, k: Fr::ZERO, r: Fr::ZERO, bar: NO_REASONS_BAR };
-        let overrides = [(("selector", 0, 1), Fr::from(bin == 1)), (("selector", 0, 3), Fr::from(bin == 3))];
+        let witness = Witness {
+            values,
+            k: Fr::ZERO,
+            r: Fr::ZERO,
+            bar: NO_REASONS_BAR,
+        };
+        let overrides = [
+            (("selector", 0, 1), Fr::from(bin == 1)),
+            (("selector", 0, 3), Fr::from(bin == 3)),
+        ];
         let check = walk(&table, &public, &witness, overrides.into());
         // P is not filled in here.
-        assert_eq!(check.broken().into_iter().collect::<Vec<_>>(), ["commitment"], "{bin}");
+        assert_eq!(
+            check.broken().into_iter().collect::<Vec<_>>(),
+            ["commitment"],
+            "{bin}"
+        );
     }
     let mut variables = card().variables().to_vec();
     variables[0].bins[1].to = 1000;
     let refused = Card::new("c".into(), 1, 0, true, variables.clone());
-    assert!(matches!(refused, Err(CardError::Overlap { ref variable, bin: 3, .. }) if variable == "balance"));
+    assert!(
+        matches!(refused, Err(CardError::Overlap { ref variable, bin: 3, .. }) if variable == "balance")
+    );
     // A table is made of cards, and a card's bytes are validated when they are read.
     let made = Table::new(&card());
     assert_eq!(made, prepared().table);
@@ -313,21 +455,34 @@ fn overlapping_bins() {
 fn the_number_of_public_inputs() {
     let p = person(&card(), &VALUES, 1);
     let statement = p.claims(prepared(), Claim::Exactly(SCORE), None);
-    let (circuit, inputs) = arkworks_instance(&statement, &p.openings, &mut rng(3)).expect("can hold");
+    let (circuit, inputs) =
+        arkworks_instance(&statement, &p.openings, &mut rng(3)).expect("can hold");
     assert_eq!(inputs.len(), INPUTS);
     let pk = key().arkworks();
     let proof = Groth16::<Bn254>::prove(pk, circuit, &mut rng(4)).expect("satisfied");
-    let accepts = |inputs: &[Fr]| Groth16::<Bn254>::verify(&pk.vk, inputs, &proof).expect("a verdict");
+    let accepts =
+        |inputs: &[Fr]| Groth16::<Bn254>::verify(&pk.vk, inputs, &proof).expect("a verdict");
     assert!(accepts(&inputs));
     let mut longer = inputs.clone();
     longer.extend([Fr::ONE, Fr::from(7u64)]);
-    assert!(accepts(&longer), "arkworks now counts inputs: the spec page says that it does not");
+    assert!(
+        accepts(&longer),
+        "arkworks now counts inputs: the spec page says that it does not"
+    );
     let mut vk = pk.vk.clone();
     vk.gamma_abc_g1.pop();
-    let expected = KeyError::Count { what: "public inputs", expected: INPUTS, got: INPUTS - 1 };
+    let expected = KeyError::Count {
+        what: "public inputs",
+        expected: INPUTS,
+        got: INPUTS - 1,
+    };
     assert_eq!(VerifyingKey::new(vk.clone()).err(), Some(expected));
     vk.gamma_abc_g1.extend_from_slice(&pk.vk.gamma_abc_g1[..2]);
-    let expected = KeyError::Count { what: "public inputs", expected: INPUTS, got: INPUTS + 1 };
+    let expected = KeyError::Count {
+        what: "public inputs",
+        expected: INPUTS,
+        got: INPUTS + 1,
+    };
     assert_eq!(VerifyingKey::new(vk).err(), Some(expected));
 }
 
@@ -335,15 +490,19 @@ fn the_number_of_public_inputs() {
 fn batches() {
     let cards: Vec<PreparedCard> = (1..4)
         .map(|n| {
-            let variables = (0..n).map(|i| variable(&format!("v{i}"), &[0, 10, 20, 30], &[1, 5, 3]));
-            let card = Card::new(format!("card {n}"), 1, 0, true, variables.collect()).expect("valid");
+            let variables =
+                (0..n).map(|i| variable(&format!("v{i}"), &[0, 10, 20, 30], &[1, 5, 3]));
+            let card =
+                Card::new(format!("card {n}"), 1, 0, true, variables.collect()).expect("valid");
             PreparedCard::new(key().verifying(), &card)
         })
         .collect();
     let people: Vec<Person> = (0..12)
         .map(|i| {
             let card = cards[i % 3].card();
-            let values: Vec<i64> = (0..card.variables().len()).map(|a| (7 * i + 11 * a) as i64 % 30).collect();
+            let values: Vec<i64> = (0..card.variables().len())
+                .map(|a| (7 * i + 11 * a) as i64 % 30)
+                .collect();
             person(card, &values, i as u64)
         })
         .collect();
@@ -353,7 +512,14 @@ fn batches() {
         .map(|(i, p)| {
             let card = &cards[i % 3];
             let score = card.card().evaluate(&p.values).expect("in range");
-            p.claims(card, Claim::about(6, score.score()), Some(Reasons { most: 1, set: score.reasons(1) }))
+            p.claims(
+                card,
+                Claim::about(6, score.score()),
+                Some(Reasons {
+                    most: 1,
+                    set: score.reasons(1),
+                }),
+            )
         })
         .collect();
     let proofs: Vec<ScoreProof> = (statements.iter().zip(&people))

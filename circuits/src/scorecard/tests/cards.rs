@@ -18,7 +18,11 @@ fn refused(change: impl FnOnce(&mut Vec<Variable>), expected: &str) {
 fn errors_name_variable_and_bin() {
     refused(|v| v.clear(), "a card has 1 to 32 variables, not 0");
     refused(
-        |v| *v = (0..33).map(|i| variable(&format!("v{i}"), &[0, 1], &[0])).collect(),
+        |v| {
+            *v = (0..33)
+                .map(|i| variable(&format!("v{i}"), &[0, 1], &[0]))
+                .collect()
+        },
         "a card has 1 to 32 variables, not 33",
     );
     refused(
@@ -50,12 +54,18 @@ fn errors_name_variable_and_bin() {
         "variable \"balance\", bin 4: points -4294967276 are 2^32 or more below the best of the variable, 20",
     );
     assert!(with(|v| v[0].bins[3].points = 21 - (1 << 32)).is_ok());
-    refused(|v| v[0].bins.clear(), "variable \"balance\": 1 to 12 bins, not 0");
+    refused(
+        |v| v[0].bins.clear(),
+        "variable \"balance\": 1 to 12 bins, not 0",
+    );
     refused(
         |v| *v = vec![variable("many", &(0..=13).collect::<Vec<_>>(), &[0; 13])],
         "variable \"many\": 1 to 12 bins, not 13",
     );
-    refused(|v| v[1].name = "balance".into(), "variable \"balance\" occurs twice");
+    refused(
+        |v| v[1].name = "balance".into(),
+        "variable \"balance\" occurs twice",
+    );
     refused(
         |v| v[1].name.clear(),
         "variable 2 (\"\"): a name has 1 to 64 bytes and no control characters",
@@ -77,10 +87,14 @@ fn errors_name_variable_and_bin() {
         "variable \"utilisation\": a reason code has at most 64 bytes and no control characters",
     );
     let variables = card().variables().to_vec();
-    let card = |name: &str, scale, base| Card::new(name.into(), scale, base, true, variables.clone());
+    let card =
+        |name: &str, scale, base| Card::new(name.into(), scale, base, true, variables.clone());
     assert_eq!(card("", 1, 0), Err(CardError::Name));
     assert_eq!(card("c", 0, 0), Err(CardError::Scale(0)));
-    assert_eq!(card("c", 1_000_000_001, 0), Err(CardError::Scale(1_000_000_001)));
+    assert_eq!(
+        card("c", 1_000_000_001, 0),
+        Err(CardError::Scale(1_000_000_001))
+    );
     assert_eq!(card("c", 1, i64::MIN), Err(CardError::Base(i64::MIN)));
 }
 
@@ -114,7 +128,9 @@ fn cards_and_schemas() {
     let sum = schema((-50, 200), Aggregate::Sum);
     assert_eq!(fits.check_schema(&sum, &agencies), Ok(()));
     let check = |card: &Card, schema: &Schema, agencies: &[AgencyId]| {
-        card.check_schema(schema, agencies).expect_err("a mismatch").to_string()
+        card.check_schema(schema, agencies)
+            .expect_err("a mismatch")
+            .to_string()
     };
     assert_eq!(
         check(&fits, &sum, &[1, 2, 3, 4].map(AgencyId)),
@@ -129,10 +145,19 @@ fn cards_and_schemas() {
         "variable \"balance\": \"balance\" is a maximum or minimum of accounts and has no total"
     );
     let single = one(&|v| v.reference.span = Span::Agency(AgencyId(2)));
-    assert_eq!(single.check_schema(&schema((0, 9), Aggregate::Max), &agencies), Ok(()));
-    assert_eq!(check(&single, &sum, &agencies[2..]), "variable \"balance\": agency 2 is not listed");
+    assert_eq!(
+        single.check_schema(&schema((0, 9), Aggregate::Max), &agencies),
+        Ok(())
+    );
+    assert_eq!(
+        check(&single, &sum, &agencies[2..]),
+        "variable \"balance\": agency 2 is not listed"
+    );
     let unknown = one(&|v| v.reference.attribute = "balances".into());
-    assert_eq!(check(&unknown, &sum, &agencies), "variable \"balance\": the schema has no attribute \"balances\"");
+    assert_eq!(
+        check(&unknown, &sum, &agencies),
+        "variable \"balance\": the schema has no attribute \"balances\""
+    );
     let flow = one(&|v| {
         v.reference.attribute = "paid".into();
         v.reference.measure = Measure::Flow;
@@ -143,7 +168,10 @@ fn cards_and_schemas() {
         check(&level, &sum, &agencies),
         "variable \"balance\": \"paid\" is a flow; a card reads the flow"
     );
-    assert_eq!(single.variables()[0].reference.to_string(), "balance (level, agency 2)");
+    assert_eq!(
+        single.variables()[0].reference.to_string(),
+        "balance (level, agency 2)"
+    );
 }
 
 #[test]

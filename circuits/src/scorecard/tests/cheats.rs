@@ -16,22 +16,54 @@ use crate::scorecard::{MAX_VARIABLES, link};
 
 /// The constraints that some cheat of this file breaks, each alone.
 const ALL: [&str; 23] = [
-    "selector", "one bin", "lo", "hi", "shortfall", "from low bit", "to high bit", "in bin",
-    "above bit", "above", "below bit", "below", "bar bit", "bar", "side", "rank bit", "rank",
-    "weighted", "z", "sbox square", "sbox fourth", "sbox fifth", "commitment",
+    "selector",
+    "one bin",
+    "lo",
+    "hi",
+    "shortfall",
+    "from low bit",
+    "to high bit",
+    "in bin",
+    "above bit",
+    "above",
+    "below bit",
+    "below",
+    "bar bit",
+    "bar",
+    "side",
+    "rank bit",
+    "rank",
+    "weighted",
+    "z",
+    "sbox square",
+    "sbox fourth",
+    "sbox fifth",
+    "commitment",
 ];
 
 fn fr(x: i64) -> Fr {
-    if x < 0 { -Fr::from(x.unsigned_abs()) } else { Fr::from(x.unsigned_abs()) }
+    if x < 0 {
+        -Fr::from(x.unsigned_abs())
+    } else {
+        Fr::from(x.unsigned_abs())
+    }
 }
 
 /// Breaks exactly this constraint, in the eyes of arkworks, too; keeps the link's equation; is refused.
 fn alone(name: &str, (check, proof): &(Check, ScoreProof), statement: &ScoreStatement<'_>) {
     assert!(ALL.contains(&name));
     assert_eq!(check.broken(), BTreeSet::from([name]), "{name}");
-    let named: Vec<usize> = (0..).zip(&check.constraints).filter(|(_, (_, holds))| !holds).map(|(i, _)| i).collect();
+    let named: Vec<usize> = (0..)
+        .zip(&check.constraints)
+        .filter(|(_, (_, holds))| !holds)
+        .map(|(i, _)| i)
+        .collect();
     assert_eq!(check.broken_rows(), named, "{name}");
-    assert_eq!(which_hold(key().verifying(), statement, proof), (true, false), "{name}");
+    assert_eq!(
+        which_hold(key().verifying(), statement, proof),
+        (true, false),
+        "{name}"
+    );
     assert_eq!(super::check(statement, proof), Err(VerifyError), "{name}");
 }
 
@@ -74,7 +106,12 @@ fn bins_and_values() {
     let p = person(&card(), &VALUES, 1);
     let better = p.claims(prepared(), Claim::AtLeast(SCORE + 25), None);
     let cheat = Cheat::new(better);
-    let moved = |to: usize| vec![(("selector", 0, 2), Fr::ZERO), (("selector", 0, to), Fr::ONE)];
+    let moved = |to: usize| {
+        vec![
+            (("selector", 0, 2), Fr::ZERO),
+            (("selector", 0, to), Fr::ONE),
+        ]
+    };
     let with = |mut a: Vec<(Name, Fr)>, b: Vec<(Name, Fr)>| {
         a.extend(b);
         move |_: &[u128; MAX_VARIABLES]| a.clone()
@@ -101,8 +138,14 @@ fn bins_and_values() {
     // -1 is just below the second bin.
     let low = person(&card(), &[-1, 255, 29_999, 7], 1);
     let lower = low.claims(prepared(), Claim::AtLeast(SCORE + 25), None);
-    let from_below = vec![(("selector", 0, 0), Fr::ZERO), (("selector", 0, 1), Fr::ONE)];
-    let forged = Cheat::new(lower).run(&low, with(from_below.clone(), vec![(("lo", 0, 1), fr(999))]));
+    let from_below = vec![
+        (("selector", 0, 0), Fr::ZERO),
+        (("selector", 0, 1), Fr::ONE),
+    ];
+    let forged = Cheat::new(lower).run(
+        &low,
+        with(from_below.clone(), vec![(("lo", 0, 1), fr(999))]),
+    );
     alone("lo", &forged, &lower);
     let forged = cheat.run(&p, |_| vec![(("shortfall", 0, 2), Fr::ZERO)]);
     alone("shortfall", &forged, &better);
@@ -110,7 +153,9 @@ fn bins_and_values() {
     // Below the bin, above the bin: a distance that is negative.
     let bit = |name, value: i64, bits: usize| {
         let zeros = (1..bits).map(move |i| ((name, 0, i), Fr::ZERO));
-        std::iter::once(((name, 0, 0), fr(value))).chain(zeros).collect::<Vec<_>>()
+        std::iter::once(((name, 0, 0), fr(value)))
+            .chain(zeros)
+            .collect::<Vec<_>>()
     };
     let forged = Cheat::new(lower).run(&low, with(from_below, bit("from low bit", -1, 40)));
     alone("from low bit", &forged, &lower);
@@ -128,13 +173,23 @@ fn bounds_of_the_score() {
     let minus_one = |name: &'static str| {
         move |_: &[u128; MAX_VARIABLES]| {
             let zeros = (1..38).map(move |i| ((name, 0, i), Fr::ZERO));
-            std::iter::once(((name, 0, 0), -Fr::ONE)).chain(zeros).collect::<Vec<_>>()
+            std::iter::once(((name, 0, 0), -Fr::ONE))
+                .chain(zeros)
+                .collect::<Vec<_>>()
         }
     };
     alone("below", &Cheat::new(higher).run(&p, none), &higher);
-    alone("below bit", &Cheat::new(higher).run(&p, minus_one("below bit")), &higher);
+    alone(
+        "below bit",
+        &Cheat::new(higher).run(&p, minus_one("below bit")),
+        &higher,
+    );
     alone("above", &Cheat::new(lower).run(&p, none), &lower);
-    alone("above bit", &Cheat::new(lower).run(&p, minus_one("above bit")), &lower);
+    alone(
+        "above bit",
+        &Cheat::new(lower).run(&p, minus_one("above bit")),
+        &lower,
+    );
 }
 
 /// Shortfalls 25, 35, 1000, 0: places 25·32 + 31, 35·32 + 30, 1000·32 + 29, 28.
@@ -152,10 +207,16 @@ fn false_reasons() {
     alone("rank", &cheat.run(&p, none), &wrong);
     let negative = |_: &[u128; MAX_VARIABLES]| {
         let zeros = (1..38).map(|i| (("rank bit", 1, i), Fr::ZERO));
-        std::iter::once((("rank bit", 1, 0), fr(-g - 1))).chain(zeros).collect::<Vec<_>>()
+        std::iter::once((("rank bit", 1, 0), fr(-g - 1)))
+            .chain(zeros)
+            .collect::<Vec<_>>()
     };
     alone("rank bit", &cheat.run(&p, negative), &wrong);
-    alone("side", &cheat.run(&p, |_| vec![(("side", 1, 0), fr(g + 1))]), &wrong);
+    alone(
+        "side",
+        &cheat.run(&p, |_| vec![(("side", 1, 0), fr(g + 1))]),
+        &wrong,
+    );
 
     // Fewer than asked for are shown, though others have a shortfall.
     let few = p.claims(prepared(), claim, reasons(3, &[2]));
@@ -166,7 +227,9 @@ fn false_reasons() {
     let many = p.claims(prepared(), claim, reasons(4, &[0, 1, 2, 3]));
     let forged = Cheat::new(many).run(&p, |_| {
         let zeros = (1..38).map(|i| (("bar bit", 0, i), Fr::ZERO));
-        std::iter::once((("bar bit", 0, 0), fr(-4))).chain(zeros).collect()
+        std::iter::once((("bar bit", 0, 0), fr(-4)))
+            .chain(zeros)
+            .collect()
     });
     alone("bar bit", &forged, &many);
 }
@@ -181,7 +244,9 @@ fn values_that_are_not_committed() {
     // z as the link wants it.
     alone("z", &cheat.run(&p, none), &better);
     // The product as the link wants it.
-    let forged = cheat.run(&p, |c| vec![(("weighted", 0, 0), Fr::from(c[0]) * fr(1700))]);
+    let forged = cheat.run(&p, |c| {
+        vec![(("weighted", 0, 0), Fr::from(c[0]) * fr(1700))]
+    });
     alone("weighted", &forged, &better);
     // With k moved, the commitment is no longer to the k in K. k is drawn before the weights, so the
     // cheat needs the Poseidon constraint gone: a commitment made before, k chosen after.
@@ -197,7 +262,10 @@ fn values_that_are_not_committed() {
     cheat.z = Z::Circuit;
     let (check, proof) = cheat.run(&p, none);
     assert_eq!(check.broken(), BTreeSet::new());
-    assert_eq!(which_hold(key().verifying(), &better, &proof), (false, true));
+    assert_eq!(
+        which_hold(key().verifying(), &better, &proof),
+        (false, true)
+    );
     assert_eq!(super::check(&better, &proof), Err(VerifyError));
 }
 
@@ -209,7 +277,8 @@ fn boxes_of_the_hash() {
     for name in ["sbox square", "sbox fourth", "sbox fifth"] {
         // A full round, a partial round, the last round.
         for (round, i) in [(0, 3), (40, 0), (70, 8)] {
-            let forged = Cheat::new(statement).run(&p, |_| vec![((name, round, i), Fr::from(7u64))]);
+            let forged =
+                Cheat::new(statement).run(&p, |_| vec![((name, round, i), Fr::from(7u64))]);
             alone(name, &forged, &statement);
         }
     }

@@ -24,7 +24,11 @@ fn proofs() {
             let mut flipped = bytes.clone();
             flipped[byte] ^= 1 << bit;
             if let Ok(proof) = ScoreProof::from_bytes(&flipped) {
-                assert_eq!(check(&statement, &proof), Err(VerifyError), "byte {byte}, bit {bit}");
+                assert_eq!(
+                    check(&statement, &proof),
+                    Err(VerifyError),
+                    "byte {byte}, bit {bit}"
+                );
             }
         }
     }
@@ -80,7 +84,8 @@ fn cards() {
 
 #[test]
 fn points_in_decimals() {
-    let with = |scale| Card::new("c".into(), scale, 0, true, card().variables().to_vec()).expect("valid");
+    let with =
+        |scale| Card::new("c".into(), scale, 0, true, card().variables().to_vec()).expect("valid");
     assert_eq!(with(1).show(-293), "-293");
     assert_eq!(with(100).show(29_305), "293.05");
     assert_eq!(with(100).show(-5), "-0.05");

@@ -36,13 +36,19 @@ impl Builder for Check {
 
     fn input(&mut self, value: Fr) -> Result<Num, SynthesisError> {
         self.inputs.push(value);
-        Ok(Num { value, ..Num::zero() })
+        Ok(Num {
+            value,
+            ..Num::zero()
+        })
     }
 
     fn witness(&mut self, name: Name, value: Fr) -> Result<Num, SynthesisError> {
         let value = self.overrides.remove(&name).unwrap_or(value);
         self.witness.push(value);
-        Ok(Num { value, ..Num::zero() })
+        Ok(Num {
+            value,
+            ..Num::zero()
+        })
     }
 
     fn enforce(&mut self, name: Name, a: &Num, b: &Num, c: &Num) -> Result<(), SynthesisError> {
@@ -74,7 +80,9 @@ impl Check {
     pub(super) fn broken_rows(&self) -> Vec<usize> {
         let all = self.assignment();
         let value = |m: usize, row: usize| -> Fr {
-            (shape().matrices[m][row].iter()).map(|(c, i)| *c * all[*i]).sum()
+            (shape().matrices[m][row].iter())
+                .map(|(c, i)| *c * all[*i])
+                .sum()
         };
         (0..shape().constraints)
             .filter(|row| value(0, *row) * value(1, *row) != value(2, *row))
@@ -82,13 +90,22 @@ impl Check {
     }
 }
 
-pub(super) fn walk(table: &Table, public: &Public, witness: &Witness, overrides: HashMap<Name, Fr>) -> Check {
+pub(super) fn walk(
+    table: &Table,
+    public: &Public,
+    witness: &Witness,
+    overrides: HashMap<Name, Fr>,
+) -> Check {
     let mut check = Check {
         overrides,
         ..Check::default()
     };
     synthesize(&mut check, table, public, witness).expect("walks");
-    assert!(check.overrides.is_empty(), "no such witness: {:?}", check.overrides);
+    assert!(
+        check.overrides.is_empty(),
+        "no such witness: {:?}",
+        check.overrides
+    );
     check
 }
 
@@ -179,13 +196,21 @@ impl<'a> Cheat<'a> {
         let bounds = statement.bounds().expect("a claim that can hold");
         let walk = |commitment, z, weights| {
             let public = statement.public(bounds, commitment, z, weights);
-            self::walk(table, &public, &witness, overrides(&weights).into_iter().collect())
+            self::walk(
+                table,
+                &public,
+                &witness,
+                overrides(&weights).into_iter().collect(),
+            )
         };
         // The commitment does not depend on weights, but for overrides of the last products.
         let blank = walk(Fr::ZERO, Fr::ZERO, [0; MAX_VARIABLES]);
         let commitment = self.commitment.unwrap_or(blank.hash);
         let mask = PointBytes::from(pedersen::commit(&link::as_scalar(&secrets.k), &secrets.t));
-        let weights = draw_weights(&mut statement.absorb(&commitment, &mask), person.openings.len());
+        let weights = draw_weights(
+            &mut statement.absorb(&commitment, &mask),
+            person.openings.len(),
+        );
         let z = match self.z {
             Z::Committed => link::answer(&secrets.k, &weights, &committed).expect("in range"),
             Z::Circuit => {
@@ -196,7 +221,10 @@ impl<'a> Cheat<'a> {
         };
         let check = walk(commitment, link::as_fr(&z), weights);
         let blindings = weights.iter().zip(&person.openings);
-        let s = *secrets.t + blindings.map(|(c, o)| Scalar::from(*c) * o.blinding).sum::<Scalar>();
+        let s = *secrets.t
+            + blindings
+                .map(|(c, o)| Scalar::from(*c) * o.blinding)
+                .sum::<Scalar>();
         let groth = prove_assignment(key(), check.assignment(), &mut rng(12)).expect("a domain");
         let proof = ScoreProof {
             groth,

@@ -19,11 +19,26 @@ fn changed(change: impl FnOnce(&mut Vk)) -> Option<KeyError> {
 #[test]
 fn keys_that_prove_anything_are_refused() {
     assert_eq!(changed(|_| {}), None);
-    assert_eq!(changed(|vk| vk.delta_g2 = vk.gamma_g2), Some(KeyError::DeltaGamma));
-    assert_eq!(changed(|vk| vk.delta_g2 = G2Affine::identity()), Some(KeyError::Identity("delta")));
-    assert_eq!(changed(|vk| vk.gamma_g2 = G2Affine::identity()), Some(KeyError::Identity("gamma")));
-    assert_eq!(changed(|vk| vk.beta_g2 = G2Affine::identity()), Some(KeyError::Identity("beta")));
-    assert_eq!(changed(|vk| vk.alpha_g1 = G1Affine::identity()), Some(KeyError::Identity("alpha")));
+    assert_eq!(
+        changed(|vk| vk.delta_g2 = vk.gamma_g2),
+        Some(KeyError::DeltaGamma)
+    );
+    assert_eq!(
+        changed(|vk| vk.delta_g2 = G2Affine::identity()),
+        Some(KeyError::Identity("delta"))
+    );
+    assert_eq!(
+        changed(|vk| vk.gamma_g2 = G2Affine::identity()),
+        Some(KeyError::Identity("gamma"))
+    );
+    assert_eq!(
+        changed(|vk| vk.beta_g2 = G2Affine::identity()),
+        Some(KeyError::Identity("beta"))
+    );
+    assert_eq!(
+        changed(|vk| vk.alpha_g1 = G1Affine::identity()),
+        Some(KeyError::Identity("alpha"))
+    );
     for i in [0, 1, 5, 70, 869] {
         assert_eq!(
             changed(|vk| vk.gamma_abc_g1[i] = G1Affine::identity()),
@@ -35,10 +50,22 @@ fn keys_that_prove_anything_are_refused() {
     assert_eq!(ProvingKey::new(pk).err(), Some(KeyError::Disagree("delta")));
     let mut pk = key().arkworks().clone();
     pk.l_query.pop();
-    assert!(matches!(ProvingKey::new(pk), Err(KeyError::Count { what: "L query", .. })));
+    assert!(matches!(
+        ProvingKey::new(pk),
+        Err(KeyError::Count {
+            what: "L query",
+            ..
+        })
+    ));
     let mut pk = key().arkworks().clone();
     pk.h_query.push(pk.vk.alpha_g1);
-    assert!(matches!(ProvingKey::new(pk), Err(KeyError::Count { what: "H query", .. })));
+    assert!(matches!(
+        ProvingKey::new(pk),
+        Err(KeyError::Count {
+            what: "H query",
+            ..
+        })
+    ));
 }
 
 /// With delta = gamma, `A = α`, `B = β`, `C = -inputs` is a proof of anything: nobody needs a witness.
@@ -47,7 +74,9 @@ fn delta_equal_to_gamma_forges() {
     let mut vk = key().arkworks().vk.clone();
     vk.delta_g2 = vk.gamma_g2;
     let weak = ark_groth16::prepare_verifying_key(&vk);
-    let inputs: Vec<Fr> = (0..vk.gamma_abc_g1.len() - 1).map(|_| Fr::rand(&mut rng(3))).collect();
+    let inputs: Vec<Fr> = (0..vk.gamma_abc_g1.len() - 1)
+        .map(|_| Fr::rand(&mut rng(3)))
+        .collect();
     let committed = ark_groth16::Groth16::<Bn254>::prepare_inputs(&weak, &inputs).expect("as many");
     let forged = Proof {
         a: vk.alpha_g1,
@@ -59,8 +88,13 @@ fn delta_equal_to_gamma_forges() {
     // Under a key that is taken, the same shape proves nothing.
     let p = person(&card(), &VALUES, 1);
     let statement = p.claims(prepared(), Claim::AtLeast(SCORE + 1), None);
-    let mut proof = prove(key(), &p.claims(prepared(), Claim::AtLeast(SCORE), None), &p.openings, &mut rng(1))
-        .expect("holds");
+    let mut proof = prove(
+        key(),
+        &p.claims(prepared(), Claim::AtLeast(SCORE), None),
+        &p.openings,
+        &mut rng(1),
+    )
+    .expect("holds");
     proof.groth = GrothBytes::new(&forged);
     assert_eq!(check(&statement, &proof), Err(VerifyError));
 }
@@ -72,24 +106,42 @@ fn encodings_of_keys() {
     assert_eq!(bytes.len(), VerifyingKey::BYTES);
     let read = VerifyingKey::from_bytes(&bytes, vk.hash()).expect("its own bytes");
     assert_eq!(read.hash(), vk.hash());
-    assert_eq!(VerifyingKey::from_bytes(&bytes, &[0; 32]).err(), Some(KeyError::Hash));
+    assert_eq!(
+        VerifyingKey::from_bytes(&bytes, &[0; 32]).err(),
+        Some(KeyError::Hash)
+    );
     for cut in [0, 1, 32, bytes.len() - 1] {
-        assert_eq!(VerifyingKey::from_bytes(&bytes[..cut], vk.hash()).err(), Some(KeyError::Malformed));
+        assert_eq!(
+            VerifyingKey::from_bytes(&bytes[..cut], vk.hash()).err(),
+            Some(KeyError::Malformed)
+        );
     }
     let mut longer = bytes.clone();
     longer.push(0);
-    assert_eq!(VerifyingKey::from_bytes(&longer, vk.hash()).err(), Some(KeyError::Malformed));
+    assert_eq!(
+        VerifyingKey::from_bytes(&longer, vk.hash()).err(),
+        Some(KeyError::Malformed)
+    );
     for byte in (0..bytes.len()).step_by(997).chain(0..8).chain(224..232) {
         let mut flipped = bytes.clone();
         flipped[byte] ^= 1;
-        assert!(VerifyingKey::from_bytes(&flipped, vk.hash()).is_err(), "byte {byte}");
+        assert!(
+            VerifyingKey::from_bytes(&flipped, vk.hash()).is_err(),
+            "byte {byte}"
+        );
     }
     let bytes = key().to_bytes();
     assert_eq!(bytes.len(), ProvingKey::bytes());
     let read = ProvingKey::from_bytes(&bytes, vk.hash()).expect("its own bytes");
     assert_eq!(read.to_bytes(), bytes);
-    assert_eq!(ProvingKey::from_bytes(&bytes, &[0; 32]).err(), Some(KeyError::Hash));
-    assert_eq!(ProvingKey::from_bytes(&bytes[1..], vk.hash()).err(), Some(KeyError::Malformed));
+    assert_eq!(
+        ProvingKey::from_bytes(&bytes, &[0; 32]).err(),
+        Some(KeyError::Hash)
+    );
+    assert_eq!(
+        ProvingKey::from_bytes(&bytes[1..], vk.hash()).err(),
+        Some(KeyError::Malformed)
+    );
     // Test keys are made of their seed.
     assert_eq!(test_key(1).verifying().hash(), vk.hash());
     assert_ne!(test_key(2).verifying().hash(), vk.hash());

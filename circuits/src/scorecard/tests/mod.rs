@@ -58,7 +58,11 @@ pub(super) fn card() -> Card {
     let edges: Vec<i64> = (0..=12).map(|i| i * i * 10).collect();
     let points: Vec<i64> = (0..12).map(|i| 60 - 7 * i).collect();
     let variables = vec![
-        variable("balance", &[-1000, 0, 500, 2000, 100_000], &[3, 20, -5, -40]),
+        variable(
+            "balance",
+            &[-1000, 0, 500, 2000, 100_000],
+            &[3, 20, -5, -40],
+        ),
         variable("utilisation", &edges, &points),
         variable("income", &[-5, 30_000, (1 << 40) - 5], &[0, 1000]),
         variable("constant", &[7, 8], &[12]),
@@ -197,7 +201,10 @@ fn equal_shortfalls_rank_in_the_cards_order() {
     let card = Card::new("ties".into(), 1, 0, true, variables.collect()).expect("valid");
     let ready = PreparedCard::new(key().verifying(), &card);
     let p = person(&card, &[3, 13, 13, 3, 13, 13], 1);
-    assert_eq!(card.evaluate(&p.values).expect("in range").reasons(3), ReasonSet::from_indices(&[1, 2, 4]));
+    assert_eq!(
+        card.evaluate(&p.values).expect("in range").reasons(3),
+        ReasonSet::from_indices(&[1, 2, 4])
+    );
     for (set, holds) in [([1, 2, 4], true), ([1, 2, 5], false), ([2, 4, 5], false)] {
         let statement = p.claims(&ready, Claim::AtLeast(0), reasons(3, &set));
         let proof = made(&statement, &p);
@@ -221,7 +228,9 @@ fn commitments_from_images() {
         .map(|x| crate::fact::FormOpening::from_parts(x, Scalar::random(&mut rng)))
         .into();
     let images: Vec<_> = (forms.iter())
-        .map(|o| crate::fact::pedersen::commit(&Scalar::from(o.value().unsigned_abs()), &o.blinding))
+        .map(|o| {
+            crate::fact::pedersen::commit(&Scalar::from(o.value().unsigned_abs()), &o.blinding)
+        })
         .collect();
     let opening = opening(v, &forms, -2000).expect("in range");
     assert_eq!(opening.value(), 1250);

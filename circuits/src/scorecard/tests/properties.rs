@@ -14,22 +14,29 @@ use crate::scorecard::{MAX_VARIABLES, claim::Claim};
 
 /// A variable with 1 to 12 bins of random widths and points.
 fn any_variable() -> impl Strategy<Value = (i64, Vec<(u64, i64)>)> {
-    let bin = (prop_oneof![Just(1u64), 1u64..1000, 1u64..1 << 36], -2_000_000_000i64..2_000_000_000);
+    let bin = (
+        prop_oneof![Just(1u64), 1u64..1000, 1u64..1 << 36],
+        -2_000_000_000i64..2_000_000_000,
+    );
     (-(1i64 << 57)..1 << 57, prop::collection::vec(bin, 1..=12))
 }
 
 fn any_card() -> impl Strategy<Value = Card> {
-    (prop::collection::vec(any_variable(), 1..=32), -1_000_000i64..1_000_000).prop_map(|(variables, base)| {
-        let variables = variables.into_iter().enumerate().map(|(i, (low, bins))| {
-            let mut edges = vec![low];
-            for (width, _) in &bins {
-                edges.push(edges[edges.len() - 1] + *width as i64);
-            }
-            let points: Vec<i64> = bins.iter().map(|b| b.1).collect();
-            variable(&format!("v{i}"), &edges, &points)
-        });
-        Card::new("any".into(), 100, base, true, variables.collect()).expect("valid")
-    })
+    (
+        prop::collection::vec(any_variable(), 1..=32),
+        -1_000_000i64..1_000_000,
+    )
+        .prop_map(|(variables, base)| {
+            let variables = variables.into_iter().enumerate().map(|(i, (low, bins))| {
+                let mut edges = vec![low];
+                for (width, _) in &bins {
+                    edges.push(edges[edges.len() - 1] + *width as i64);
+                }
+                let points: Vec<i64> = bins.iter().map(|b| b.1).collect();
+                variable(&format!("v{i}"), &edges, &points)
+            });
+            Card::new("any".into(), 100, base, true, variables.collect()).expect("valid")
+        })
 }
 
 /// Values at ends of bins more often than not.
@@ -38,17 +45,24 @@ fn values(card: &Card, picks: &[(usize, u64)]) -> Vec<i64> {
         .map(|(v, (bin, inside))| {
             let b = &v.bins[bin % v.bins.len()];
             let width = b.to.abs_diff(b.from);
-            b.from + match inside % 4 {
-                0 => 0,
-                1 => width - 1,
-                _ => inside / 4 % width,
-            } as i64
+            b.from
+                + match inside % 4 {
+                    0 => 0,
+                    1 => width - 1,
+                    _ => inside / 4 % width,
+                } as i64
         })
         .collect()
 }
 
 /// Whether the circuit takes a claim, with everything else filled in as a prover would.
-fn circuit_takes(card: &Card, values: &[i64], bounds: (u64, u64), shown: Option<Reasons>, bar: u64) -> bool {
+fn circuit_takes(
+    card: &Card,
+    values: &[i64],
+    bounds: (u64, u64),
+    shown: Option<Reasons>,
+    bar: u64,
+) -> bool {
     let table = Table::new(card);
     let mut encoded = [0; MAX_VARIABLES];
     for ((e, v), value) in encoded.iter_mut().zip(card.variables()).zip(values) {
@@ -59,7 +73,11 @@ fn circuit_takes(card: &Card, values: &[i64], bounds: (u64, u64), shown: Option<
     for (i, c) in weights.iter_mut().take(values.len()).enumerate() {
         *c = u128::MAX - i as u128;
     }
-    let sum: Fr = weights.iter().zip(&encoded).map(|(c, v)| Fr::from(*c) * Fr::from(*v)).sum();
+    let sum: Fr = weights
+        .iter()
+        .zip(&encoded)
+        .map(|(c, v)| Fr::from(*c) * Fr::from(*v))
+        .sum();
     let public = Public {
         commitment: relation::commitment(&encoded, k, r),
         z: k + sum,
@@ -69,7 +87,12 @@ fn circuit_takes(card: &Card, values: &[i64], bounds: (u64, u64), shown: Option<
         reasons: shown.map_or(0, |r| r.set.0),
         weights,
     };
-    let witness = Witness { values: encoded, k, r, bar };
+    let witness = Witness {
+        values: encoded,
+        k,
+        r,
+        bar,
+    };
     let check = walk(&table, &public, &witness, HashMap::new());
     let broken = check.broken();
     let expected = BTreeSet::from(["above", "below", "rank", "bar"]);
@@ -150,16 +173,26 @@ fn a_value_of_no_bin() {
     let mut openings = p.openings.clone();
     openings[3] = ValueOpening::from_parts(1, Scalar::ONE);
     let commitments: Vec<PointBytes> = openings.iter().map(ValueOpening::commit).collect();
-    let statement = ScoreStatement { commitments: &commitments, ..p.claims(prepared(), Claim::AtLeast(0), None) };
+    let statement = ScoreStatement {
+        commitments: &commitments,
+        ..p.claims(prepared(), Claim::AtLeast(0), None)
+    };
     let refused = prove(key(), &statement, &openings, &mut rng(1));
-    assert_eq!(refused, Err(ProveError::Unsatisfied("no bin takes a value")));
+    assert_eq!(
+        refused,
+        Err(ProveError::Unsatisfied("no bin takes a value"))
+    );
 }
 
 #[test]
 fn the_largest_card() {
     let edges: Vec<i64> = (0..12).chain([1 << 40]).map(|e| e - (1 << 57)).collect();
-    let points: Vec<i64> = (0..12).map(|i| if i == 0 { (1 << 32) - 1 } else { 0 }).collect();
-    let variables: Vec<Variable> = (0..32).map(|i| variable(&format!("v{i}"), &edges, &points)).collect();
+    let points: Vec<i64> = (0..12)
+        .map(|i| if i == 0 { (1 << 32) - 1 } else { 0 })
+        .collect();
+    let variables: Vec<Variable> = (0..32)
+        .map(|i| variable(&format!("v{i}"), &edges, &points))
+        .collect();
     let card = Card::new("largest".into(), 1, 1 << 40, true, variables).expect("valid");
     let ready = PreparedCard::new(key().verifying(), &card);
     let values = vec![-(1i64 << 57) + (1 << 40) - 1; 32];

@@ -80,8 +80,12 @@ fn case(what: &str, statement: &ScoreStatement<'_>, proof: &ScoreProof) -> Case 
 
 impl Case {
     fn verify(&self, card: &PreparedCard) -> Result<(), VerifyError> {
-        let context = hex::decode(&self.context).expect("hex").try_into().expect("32 bytes");
-        let proof = ScoreProof::from_bytes(&hex::decode(&self.proof).expect("hex")).map_err(|_| VerifyError)?;
+        let context = hex::decode(&self.context)
+            .expect("hex")
+            .try_into()
+            .expect("32 bytes");
+        let proof = ScoreProof::from_bytes(&hex::decode(&self.proof).expect("hex"))
+            .map_err(|_| VerifyError)?;
         let statement = ScoreStatement {
             context: &context,
             card,
@@ -105,9 +109,17 @@ fn vectors() {
         card: card(),
         card_bytes: hex::encode(card().to_bytes()),
         card_hash: hex::encode(card().content_hash()),
-        table: Table::new(&card()).inputs().iter().map(ToString::to_string).collect(),
+        table: Table::new(&card())
+            .inputs()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         values: VALUES.to_vec(),
-        blindings: p.openings.iter().map(|o| hex::encode(o.blinding.as_bytes())).collect(),
+        blindings: p
+            .openings
+            .iter()
+            .map(|o| hex::encode(o.blinding.as_bytes()))
+            .collect(),
         weights: weights[..4].iter().map(ToString::to_string).collect(),
         case: case("score < 500, two reasons", &statement, &proof),
     };
@@ -127,7 +139,9 @@ fn vectors() {
     push("the score", &|c| c.claim = Claim::Exactly(SCORE));
     push("other reasons", &|c| c.reasons = reasons(2, &[0, 2]));
     push("no reasons", &|c| c.reasons = None);
-    push("commitments in another order", &|c| c.commitments.swap(0, 1));
+    push("commitments in another order", &|c| {
+        c.commitments.swap(0, 1)
+    });
     push("a commitment off by one", &|c| {
         let point = c.commitments[0].decode().expect("a point");
         c.commitments[0] = (point + pedersen::times_value(&Scalar::ONE)).into();
@@ -146,14 +160,26 @@ fn vectors() {
         bytes[193 + 21..193 + 31].fill(0);
         c.proof = hex::encode(bytes);
     });
-    push("a truncated proof", &|c| c.proof.truncate(c.proof.len() - 2));
-    committed("scorecard_bad", &Bad { test_key: 1, card: card(), cases });
+    push("a truncated proof", &|c| {
+        c.proof.truncate(c.proof.len() - 2)
+    });
+    committed(
+        "scorecard_bad",
+        &Bad {
+            test_key: 1,
+            card: card(),
+            cases,
+        },
+    );
 }
 
 #[test]
 fn committed_vectors_verify_or_not() {
     let good: Good = load("scorecard");
-    assert_eq!(good.key, hex::encode(test_key(good.test_key).verifying().hash()));
+    assert_eq!(
+        good.key,
+        hex::encode(test_key(good.test_key).verifying().hash())
+    );
     assert_eq!(good.card_bytes, hex::encode(good.card.to_bytes()));
     assert_eq!(good.card_hash, hex::encode(good.card.content_hash()));
     let ready = PreparedCard::new(key().verifying(), &good.card);
