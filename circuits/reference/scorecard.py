@@ -10,7 +10,7 @@ from merlin import Transcript
 from ristretto import DecodeError
 
 VARIABLES, BINS = 32, 12
-INPUTS = 870
+INPUTS = 869
 R = bn254.R
 
 B_ENCODED = bytes.fromhex("e2f2ae0a6abc4e71a884a961c500515f58e30b6aa582dd8db6a65945e08d2d76")

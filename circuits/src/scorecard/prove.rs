@@ -236,15 +236,18 @@ impl Witness {
 }
 
 /// The circuit with an instance, and its public inputs, for arkworks' own prover and verifier, with
-/// which benches compare. No reasons are shown.
+/// which benches compare. For statements without reasons.
 ///
 /// # Errors
-/// [`ProveError::Unsatisfied`] when the claim holds for no score of the card.
+/// [`ProveError::Unsatisfied`] when the claim holds for no score of the card, or reasons are shown.
 pub fn arkworks_instance<R: RngCore + CryptoRng>(
     statement: &ScoreStatement<'_>,
     openings: &[ValueOpening],
     rng: &mut R,
 ) -> Result<(relation::ScorecardCircuit, Vec<Fr>), ProveError> {
+    if statement.reasons.is_some() {
+        return Err(ProveError::Unsatisfied("reasons are shown"));
+    }
     let secrets = Secrets::draw(rng);
     let mut values = [0; MAX_VARIABLES];
     for (v, o) in values.iter_mut().zip(openings) {
