@@ -170,7 +170,9 @@ pub enum SchemaMismatch {
         attribute: String,
     },
     /// A level of a flow, or a flow of a stock.
-    #[error("variable {variable:?}: {attribute:?} is a {class}; a card reads the {wanted}")]
+    #[error(
+        "variable {variable:?}: {attribute:?} is a {class}, of which a card can read the {measure} only"
+    )]
     Class {
         /// Which variable.
         variable: String,
@@ -178,8 +180,8 @@ pub enum SchemaMismatch {
         attribute: String,
         /// What the attribute is.
         class: &'static str,
-        /// What a card reads of it.
-        wanted: &'static str,
+        /// What a card can read of it.
+        measure: &'static str,
     },
     /// A total over what does not add up.
     #[error(

@@ -64,17 +64,17 @@ impl Card {
                         variable: name(),
                         attribute: reference.attribute.clone(),
                     })?;
-            let (class, wanted) = match (attribute.class, reference.measure) {
-                (Class::Stock, Measure::Flow) => ("stock", "level"),
-                (Class::Flow, Measure::Level) => ("flow", "flow"),
-                _ => ("", ""),
+            let class = match (attribute.class, reference.measure) {
+                (Class::Stock, Measure::Flow) => Some(("stock", "level")),
+                (Class::Flow, Measure::Level) => Some(("flow", "flow")),
+                _ => None,
             };
-            if !class.is_empty() {
+            if let Some((class, measure)) = class {
                 return Err(SchemaMismatch::Class {
                     variable: name(),
                     attribute: attribute.name.clone(),
                     class,
-                    wanted,
+                    measure,
                 });
             }
             let holders = match reference.span {

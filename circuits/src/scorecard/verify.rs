@@ -84,7 +84,11 @@ fn equations<R: RngCore + CryptoRng>(
         1 => vec![1],
         n => (0..n).map(&mut draw).collect(),
     };
-    if links_hold(checked, &links) && pairings_hold(key, checked, &rhos) {
+    let hold = rayon::join(
+        || links_hold(checked, &links),
+        || pairings_hold(key, checked, &rhos),
+    );
+    if hold == (true, true) {
         Ok(())
     } else {
         Err(VerifyError)

@@ -166,7 +166,7 @@ fn cards_and_schemas() {
     let level = one(&|v| v.reference.attribute = "paid".into());
     assert_eq!(
         check(&level, &sum, &agencies),
-        "variable \"balance\": \"paid\" is a flow; a card reads the flow"
+        "variable \"balance\": \"paid\" is a flow, of which a card can read the flow only"
     );
     assert_eq!(
         single.variables()[0].reference.to_string(),
