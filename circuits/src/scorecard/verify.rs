@@ -2,7 +2,7 @@
 //! one multi-scalar multiplication, for one proof or for many.
 
 use ark_bn254::{Bn254, Fr, G1Affine, G1Projective};
-use ark_ec::pairing::Pairing;
+use ark_ec::pairing::{MillerLoopOutput, Pairing};
 use ark_ec::{CurveGroup, VariableBaseMSM};
 use ark_ff::{AdditiveGroup, Field};
 use ark_groth16::{PreparedVerifyingKey, Proof};
@@ -14,12 +14,18 @@ use rand_core::{CryptoRng, RngCore};
 use rayon::prelude::*;
 
 use super::keys::VerifyingKey;
-use super::link;
+use super::link::{self, Commitment};
 use super::relation::{CLAIM_INPUTS, Public};
 use super::statement::{ScoreProof, ScoreStatement, draw_weights};
 use crate::encoding::Digest32;
 use crate::error::VerifyError;
 use crate::fact::pedersen;
+
+/// Where pairings end.
+type Gt = <Bn254 as Pairing>::TargetField;
+
+/// Pairs of one Miller loop of a batch.
+const PAIRS: usize = 8;
 
 /// Verifies one proof.
 ///
@@ -100,7 +106,7 @@ struct Checked<'a> {
     card: &'a super::PreparedCard,
     public: Public,
     groth: Proof<Bn254>,
-    commitments: Vec<RistrettoPoint>,
+    commitments: &'a [Commitment],
     mask: RistrettoPoint,
     z: Scalar,
     s: Scalar,
@@ -118,14 +124,10 @@ impl<'a> Checked<'a> {
             return Err(VerifyError);
         }
         let bounds = statement.bounds().ok_or(VerifyError)?;
-        let decode = |p: &crate::encoding::PointBytes| p.decode().map_err(|_| VerifyError);
-        let commitments = (statement.commitments.iter())
-            .map(decode)
-            .collect::<Result<Vec<_>, _>>()?;
-        let mask = decode(&proof.mask)?;
+        let mask = proof.mask.decode().map_err(|_| VerifyError)?;
         let groth = proof.groth.decode().ok_or(VerifyError)?;
         let mut t = statement.absorb(&proof.commitment.0, &proof.mask);
-        let weights = draw_weights(&mut t, commitments.len());
+        let weights = draw_weights(&mut t, statement.commitments.len());
         let z = link::as_fr(&proof.z);
         let public = statement.public(bounds, proof.commitment.0, z, weights);
         t.append_message(b"groth", &proof.groth.0);
@@ -137,7 +139,7 @@ impl<'a> Checked<'a> {
             card: statement.card,
             public,
             groth,
-            commitments,
+            commitments: statement.commitments,
             mask,
             z: link::as_scalar(&proof.z),
             s: proof.s,
@@ -156,9 +158,9 @@ fn links_hold(items: &[Checked<'_>], omegas: &[u128]) -> bool {
         blinding += omega * item.s;
         scalars.push(-omega);
         points.push(item.mask);
-        for (c, point) in item.public.weights.iter().zip(&item.commitments) {
+        for (c, point) in item.public.weights.iter().zip(item.commitments) {
             scalars.push(-omega * Scalar::from(*c));
-            points.push(*point);
+            points.push(*point.point());
         }
     }
     let pair = pedersen::pair();
@@ -175,23 +177,30 @@ fn pairings_hold(key: &VerifyingKey, items: &[Checked<'_>], rhos: &[u128]) -> bo
     if let [item] = items {
         return one_pairing(prepared, &item.groth, inputs);
     }
-    let mut left: Vec<G1Projective> = (items.par_iter().zip(&rhos))
-        .map(|(item, rho)| item.groth.a * rho)
-        .collect();
+    // A prepared point of G2 has 17 KiB: a few at a time stay in the cache.
+    let proofs = items.par_chunks(PAIRS).zip(rhos.par_chunks(PAIRS));
+    let products = proofs.map(|(items, rhos)| {
+        let left: Vec<G1Projective> = (items.iter().zip(rhos))
+            .map(|(item, rho)| item.groth.a * rho)
+            .collect();
+        let right = items.iter().map(|item| item.groth.b);
+        Bn254::multi_miller_loop(G1Projective::normalize_batch(&left), right).0
+    });
+    let product: Gt = products.product();
     let c: Vec<G1Affine> = items.iter().map(|item| item.groth.c).collect();
     let sum: Fr = rhos.iter().sum();
-    left.push(-(prepared.vk.alpha_g1 * sum));
-    left.push(inputs);
-    left.push(G1Projective::msm_unchecked(&c, &rhos));
-    let left = G1Projective::normalize_batch(&left);
-    let mut right: Vec<<Bn254 as Pairing>::G2Prepared> =
-        items.iter().map(|item| item.groth.b.into()).collect();
-    right.push(prepared.vk.beta_g2.into());
-    right.push(prepared.gamma_g2_neg_pc.clone());
-    right.push(prepared.delta_g2_neg_pc.clone());
-    let product = Bn254::multi_miller_loop(left, right);
-    Bn254::final_exponentiation(product)
-        .is_some_and(|x| x.0 == <Bn254 as Pairing>::TargetField::ONE)
+    let left = [
+        -(prepared.vk.alpha_g1 * sum),
+        inputs,
+        G1Projective::msm_unchecked(&c, &rhos),
+    ];
+    let right = [
+        prepared.vk.beta_g2.into(),
+        prepared.gamma_g2_neg_pc.clone(),
+        prepared.delta_g2_neg_pc.clone(),
+    ];
+    let rest = Bn254::multi_miller_loop(G1Projective::normalize_batch(&left), right).0;
+    Bn254::final_exponentiation(MillerLoopOutput(product * rest)).is_some_and(|x| x.0 == Gt::ONE)
 }
 
 /// One proof alone: three Miller loops, with `e(α, β)` computed when the key was loaded.

@@ -122,7 +122,7 @@ fn another_statement() {
         let one = pedersen::times_value(&Scalar::ONE);
         for shifted in [one, -one] {
             let mut commitments = p.commitments.clone();
-            commitments[a] = (commitments[a].decode().expect("a point") + shifted).into();
+            commitments[a] = (commitments[a].point() + shifted).into();
             refused(ScoreStatement {
                 commitments: &commitments,
                 ..honest
@@ -140,18 +140,13 @@ fn another_statement() {
         ..honest
     });
     let mut longer = p.commitments.clone();
-    longer.push(PointBytes::IDENTITY);
+    longer.push(Commitment::try_from(PointBytes::IDENTITY).expect("the identity"));
     refused(ScoreStatement {
         commitments: &longer,
         ..honest
     });
     // Bytes that are no point.
-    let mut broken = p.commitments.clone();
-    broken[0] = PointBytes([0xff; 32]);
-    refused(ScoreStatement {
-        commitments: &broken,
-        ..honest
-    });
+    assert!(Commitment::try_from(PointBytes([0xff; 32])).is_err());
 }
 
 #[test]

@@ -82,7 +82,7 @@ pub(super) fn prepared() -> &'static PreparedCard {
 pub(super) struct Person {
     pub(super) values: Vec<i64>,
     pub(super) openings: Vec<ValueOpening>,
-    pub(super) commitments: Vec<PointBytes>,
+    pub(super) commitments: Vec<Commitment>,
 }
 
 pub(super) fn person(card: &Card, values: &[i64], seed: u64) -> Person {

@@ -172,7 +172,7 @@ fn a_value_of_no_bin() {
     let p = person(&card(), &VALUES, 1);
     let mut openings = p.openings.clone();
     openings[3] = ValueOpening::from_parts(1, Scalar::ONE);
-    let commitments: Vec<PointBytes> = openings.iter().map(ValueOpening::commit).collect();
+    let commitments: Vec<Commitment> = openings.iter().map(ValueOpening::commit).collect();
     let statement = ScoreStatement {
         commitments: &commitments,
         ..p.claims(prepared(), Claim::AtLeast(0), None)

@@ -80,7 +80,7 @@ fn case(what: &str, statement: &ScoreStatement<'_>, proof: &ScoreProof) -> Case 
         context: hex::encode(statement.context),
         claim: statement.claim,
         reasons: statement.reasons,
-        commitments: statement.commitments.to_vec(),
+        commitments: statement.commitments.iter().map(|c| *c.bytes()).collect(),
         proof: hex::encode(proof.to_bytes()),
     }
 }
@@ -93,12 +93,15 @@ impl Case {
             .expect("32 bytes");
         let proof = ScoreProof::from_bytes(&hex::decode(&self.proof).expect("hex"))
             .map_err(|_| VerifyError)?;
+        let commitments = (self.commitments.iter())
+            .map(|c| Commitment::try_from(*c).map_err(|_| VerifyError))
+            .collect::<Result<Vec<_>, _>>()?;
         let statement = ScoreStatement {
             context: &context,
             card,
             claim: self.claim,
             reasons: self.reasons,
-            commitments: &self.commitments,
+            commitments: &commitments,
         };
         verify(key().verifying(), &statement, &proof, &mut rng(1))
     }
