@@ -74,7 +74,13 @@ fn main() {
         .skip(1)
         .find_map(|a| a.parse().ok())
         .unwrap_or(PEOPLE);
-    let drill = Drill::start_with(ground::Turn::wait(), ground::Ground::Loopback, 4, &schema(), &map());
+    let drill = Drill::start_with(
+        ground::Turn::wait(),
+        ground::Ground::Loopback,
+        4,
+        &schema(),
+        &map(),
+    );
     let paths: Vec<_> = (0..4)
         .map(|node| drill.write(&format!("{node}.csv"), &file(people, 0, node as u64)))
         .collect();
@@ -86,7 +92,10 @@ fn main() {
     drill.wait("the first batches", LONG, |drill| {
         (0..4).all(|agency| drill.batches(0, agency) >= 1)
     });
-    println!("first batches of all agencies after {:.1} s", start.elapsed().as_secs_f64());
+    println!(
+        "first batches of all agencies after {:.1} s",
+        start.elapsed().as_secs_f64()
+    );
 
     // Steady state: from here until the first agency has nothing more to publish.
     let (begin, records, blocks) = (Instant::now(), drill.records(0), drill.height(0));

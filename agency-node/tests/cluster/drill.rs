@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::Arc;
@@ -12,14 +12,19 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use libp2p::Multiaddr;
-use libp2p::multiaddr::Protocol;
+use libp2p::identity::Keypair;
 use serde_json::Value;
 use tempfile::TempDir;
+use zkbureau_agency_node::vault::{Vault, VaultKey};
 use zkbureau_circuits::encoding::Document;
+use zkbureau_circuits::ids::AgencyId;
+use zkbureau_ledger::Genesis;
 use zkbureau_ledger::block::SignedHeader;
+use zkbureau_ledger::ids::ChainId;
 
-use crate::files::{self, Expected};
+use crate::files;
 use crate::ground::{Ground, Turn};
+use crate::support::cluster::{Address, found};
 use crate::support::{assert_success, binary, people};
 
 /// What should happen at once, on a machine that is busy with something else.
@@ -33,7 +38,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// The consortium. Dropped, it is gone with all its processes and namespaces.
 pub struct Drill {
-    nodes: Vec<Host>,
+    hosts: Vec<Host>,
     /// Where the hosts stand.
     pub ground: Ground,
     dir: TempDir,
@@ -48,8 +53,7 @@ pub struct Drill {
 struct Host {
     child: Option<Child>,
     home: PathBuf,
-    http: SocketAddr,
-    p2p: SocketAddr,
+    address: Address,
 }
 
 /// An import that is repeated until it succeeds.
@@ -73,46 +77,58 @@ impl Drill {
     /// Starts nodes on the best ground there is, and waits until all are ready.
     pub fn start(nodes: usize) -> Self {
         let turn = Turn::wait();
-        Self::start_with(turn, Ground::best(nodes), nodes, people::SCHEMA, people::MAP)
+        Self::start_with(
+            turn,
+            Ground::best(nodes),
+            nodes,
+            people::SCHEMA,
+            people::MAP,
+        )
+    }
+
+    /// Starts nodes on loopback, where clients are neither counted nor asked who they are.
+    pub fn start_on_loopback(nodes: usize) -> Self {
+        let turn = Turn::wait();
+        Self::start_with(turn, Ground::Loopback, nodes, people::SCHEMA, people::MAP)
     }
 
     /// Starts nodes in namespaces, or says why not.
     pub fn start_in_namespaces(nodes: usize) -> Option<Self> {
         let turn = Turn::wait();
         let ground = Ground::namespaces(nodes)?;
-        Some(Self::start_with(turn, ground, nodes, people::SCHEMA, people::MAP))
+        Some(Self::start_with(
+            turn,
+            ground,
+            nodes,
+            people::SCHEMA,
+            people::MAP,
+        ))
     }
 
     /// Makes a consortium as its operators would, starts it, and waits until all are ready.
     pub fn start_with(turn: Turn, ground: Ground, nodes: usize, schema: &str, map: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let addresses: Vec<Address> = (0..nodes).map(|node| ground.listen(node)).collect();
+        let hosts = found(dir.path(), &addresses, nodes, schema, map)
+            .into_iter()
+            .zip(addresses)
+            .map(|(home, address)| {
+                unlimited(&home.join("agency.toml"));
+                Host {
+                    child: None,
+                    home,
+                    address,
+                }
+            })
+            .collect();
         let mut drill = Self {
-            nodes: Vec::new(),
+            hosts,
             ground,
-            dir: tempfile::tempdir().unwrap(),
+            dir,
             next_month: AtomicU64::new(0),
             over: Arc::default(),
             _turn: turn,
         };
-        drill.write("schema.toml", schema);
-        drill.write("map.toml", map);
-        for (name, id) in [("issuer", "1"), ("auditor", "1")] {
-            let mut command = binary();
-            command.args(["keys", "new", "--id", id, "--name", name, "--out"]);
-            assert_success(&command.arg(drill.file(&format!("{name}.key"))).output().unwrap());
-        }
-        drill.nodes = (0..nodes).map(|node| drill.host(node)).collect();
-        for node in 0..nodes {
-            drill.init(node, None);
-        }
-        let parts: Vec<PathBuf> = (0..nodes).map(|node| drill.part(node)).collect();
-        for node in 0..nodes {
-            let mut command = binary();
-            command.arg("genesis").args(&parts).args(["--name", "drill", "--schema"]);
-            command.arg(drill.file("schema.toml")).arg("--issuer");
-            command.arg(drill.file("issuer.json")).arg("--auditor");
-            command.arg(drill.file("auditor.json")).arg("--data");
-            assert_success(&command.arg(drill.home(node)).output().unwrap());
-        }
         for node in 0..nodes {
             drill.spawn(node);
         }
@@ -122,49 +138,6 @@ impl Drill {
         drill
     }
 
-    /// Where a node will be.
-    fn host(&self, node: usize) -> Host {
-        let ip = self.ground.address(node);
-        let port = |usual| match &self.ground {
-            Ground::Namespaces(_) => usual,
-            // Free at this moment, which is as good as it gets.
-            Ground::Loopback => {
-                let listener = TcpListener::bind((ip, 0)).unwrap();
-                listener.local_addr().unwrap().port()
-            }
-        };
-        Host {
-            child: None,
-            home: self.file(&format!("agency-{}", node + 1)),
-            http: SocketAddr::new(ip, port(7600)),
-            p2p: SocketAddr::new(ip, port(7700)),
-        }
-    }
-
-    /// Makes an agency's keys, vault and configuration. It knows where all the others are.
-    fn init(&self, node: usize, genesis: Option<&Path>) {
-        let mut command = binary();
-        command
-            .args(["init", "--data"])
-            .arg(self.home(node))
-            .args(["--agency", &(node + 1).to_string()])
-            .args(["--name", &format!("Agency {}", node + 1)])
-            .args(["--http", &self.nodes[node].http.to_string()])
-            .args(["--p2p", &self.p2p(node).to_string()]);
-        for other in (0..self.nodes.len()).filter(|other| *other != node) {
-            command.args(["--peer", &format!("{}={}", other + 1, self.p2p(other))]);
-        }
-        if let Some(genesis) = genesis {
-            command.arg("--genesis").arg(genesis);
-        }
-        assert_success(&command.output().unwrap());
-    }
-
-    /// An agency's public part.
-    pub fn part(&self, node: usize) -> PathBuf {
-        self.home(node).join("agency-part.json")
-    }
-
     fn spawn(&mut self, node: usize) {
         let log = File::options()
             .create(true)
@@ -172,13 +145,12 @@ impl Drill {
             .open(self.log(node))
             .unwrap();
         let mut command = binary();
-        if let Ok(level) = std::env::var("ZKBUREAU_DRILL_LOG") {
-            command.env("ZKBUREAU_LOG", level);
-        }
+        let level = std::env::var("CLUSTER_LOG").unwrap_or("info,arc_malachitebft=warn".into());
+        command.env("ZKBUREAU_LOG", level);
         command.args(["start", "--data"]).arg(self.home(node));
         let mut command = self.ground.on(node, command);
         command.stdout(log.try_clone().unwrap()).stderr(log);
-        self.nodes[node].child = Some(command.spawn().unwrap());
+        self.hosts[node].child = Some(command.spawn().unwrap());
     }
 
     fn log(&self, node: usize) -> PathBuf {
@@ -187,28 +159,51 @@ impl Drill {
 
     /// Where the other nodes reach a node.
     pub fn p2p(&self, node: usize) -> Multiaddr {
-        let address = self.nodes[node].p2p;
-        let ip = Multiaddr::from(address.ip());
-        ip.with(Protocol::Tcp(address.port()))
+        self.hosts[node].address.multiaddr().parse().unwrap()
+    }
+
+    /// The identity of a node that does not run.
+    pub fn network_key(&self, node: usize) -> Keypair {
+        let (home, agency) = (self.home(node), AgencyId(node as u32 + 1));
+        assert!(self.hosts[node].child.is_none());
+        let key = VaultKey::from_key_file(&home.join("vault.key")).unwrap();
+        let path = home.join(format!("agency-{}", agency.0)).join("vault");
+        let vault = Vault::open(&path, &key, &self.chain(), agency).unwrap();
+        let mut seed = vault.keys().network().to_seed();
+        Keypair::ed25519_from_bytes(&mut seed[..]).unwrap()
+    }
+
+    /// The chain.
+    pub fn chain(&self) -> ChainId {
+        let genesis = std::fs::read(self.file("genesis.json")).unwrap();
+        Genesis::from_json(&genesis).unwrap().chain_id()
+    }
+
+    /// The number of a month that nobody has published yet.
+    pub fn take_month(&self) -> u64 {
+        self.next_month.fetch_add(1, Ordering::SeqCst)
     }
 
     /// Resident memory of a node's process, in MiB.
     pub fn resident_mib(&self, node: usize) -> u64 {
-        let child = self.nodes[node].child.as_ref().expect("a running node");
+        let child = self.hosts[node].child.as_ref().expect("a running node");
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
         let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
         kib / 1024
     }
 
     /// The address of a node's API.
     pub fn url(&self, node: usize) -> String {
-        format!("http://{}", self.nodes[node].http)
+        format!("http://{}", self.hosts[node].address.http)
     }
 
     /// A node's data directory.
     pub fn home(&self, node: usize) -> &Path {
-        &self.nodes[node].home
+        &self.hosts[node].home
     }
 
     /// A file of the drill.
@@ -225,26 +220,26 @@ impl Drill {
 
     /// Kills a node without warning.
     pub fn kill(&mut self, node: usize) {
-        let mut child = self.nodes[node].child.take().expect("a running node");
+        let mut child = self.hosts[node].child.take().expect("a running node");
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
     /// Starts a node that was killed, and does not wait for it.
     pub fn restart(&mut self, node: usize) {
-        assert!(self.nodes[node].child.is_none());
+        assert!(self.hosts[node].child.is_none());
         self.spawn(node);
     }
 
     /// Tells all nodes to stop; each must end well.
     pub fn stop(mut self) {
         self.over.store(true, Ordering::SeqCst);
-        for host in &self.nodes {
+        for host in &self.hosts {
             if let Some(child) = &host.child {
                 crate::support::signal("TERM", child.id());
             }
         }
-        for (node, host) in self.nodes.iter_mut().enumerate() {
+        for (node, host) in self.hosts.iter_mut().enumerate() {
             if let Some(mut child) = host.child.take() {
                 let start = Instant::now();
                 let status = loop {
@@ -276,7 +271,7 @@ impl Drill {
 
     /// What a node answers, if it does: status and body.
     pub fn get(&self, node: usize, path: &str) -> Option<(u16, Vec<u8>)> {
-        get(self.nodes[node].http, path)
+        get(self.hosts[node].address.http, path)
     }
 
     /// `/v1/status` of a node, if it answers.
@@ -314,6 +309,24 @@ impl Drill {
         });
     }
 
+    /// Whether a node has a connection to another, as its operator sees it.
+    pub fn connected(&self, node: usize, other: usize) -> bool {
+        let mut command = binary();
+        command
+            .args(["status", "--json", "--data"])
+            .arg(self.home(node));
+        let output = command.output().unwrap();
+        assert_success(&output);
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let peers = status["peers"].as_array().expect("peers");
+        let name = AgencyId(other as u32 + 1).to_string();
+        let peer = peers
+            .iter()
+            .find(|peer| peer["name"] == name)
+            .expect("a peer");
+        peer["connected"] == true
+    }
+
     /// Whether a node says that it is ready.
     pub fn is_ready(&self, node: usize) -> Option<bool> {
         self.get(node, "/readyz").map(|(status, _)| status == 200)
@@ -348,7 +361,7 @@ impl Drill {
 
     /// Final records of all agencies, as a node sees them.
     pub fn records(&self, node: usize) -> u64 {
-        let all = 0..self.nodes.len();
+        let all = 0..self.hosts.len();
         all.filter_map(|agency| self.figure(node, agency, "records"))
             .sum()
     }
@@ -365,8 +378,8 @@ impl Drill {
     /// Says how many heights these are.
     #[track_caller]
     pub fn agree(&self) -> u64 {
-        let nodes: Vec<usize> = (0..self.nodes.len())
-            .filter(|node| self.nodes[*node].child.is_some())
+        let nodes: Vec<usize> = (0..self.hosts.len())
+            .filter(|node| self.hosts[*node].child.is_some())
             .collect();
         self.agree_from(&nodes, 1)
     }
@@ -433,7 +446,7 @@ impl Drill {
 
     /// Publishes one more month of a few people on a thread.
     pub fn publish_in_background(&self, node: usize) -> JoinHandle<Result<Value, String>> {
-        let month = self.next_month.fetch_add(1, Ordering::SeqCst);
+        let month = self.take_month();
         let text = files::one_month(FEW, month, month);
         let path = self.write(&format!("month-{month}.csv"), &text);
         self.import_in_background(node, &path, &files::month(month))
@@ -455,15 +468,16 @@ impl Drill {
     /// Whether every node and the agency's own vault have exactly the records of a file, and
     /// importing it again finds nothing to do.
     #[track_caller]
-    pub fn holds_exactly(&self, agency: usize, expected: &Expected, file: &Path, period: &str) {
-        for node in 0..self.nodes.len() {
+    pub fn holds_exactly(&self, agency: usize, file: &files::File, path: &Path) {
+        let expected = &file.expected;
+        for node in 0..self.hosts.len() {
             let what = format!("node {node} has the records of agency {}", agency + 1);
             self.wait(&what, SOON, |drill| {
                 drill.figure(node, agency, "records") == Some(expected.records)
             });
             assert_eq!(self.figure(node, agency, "leaves"), Some(expected.leaves));
         }
-        let again = self.import(agency, file, period);
+        let again = self.import(agency, path, &file.last);
         assert_eq!(again["report"]["unchanged"], expected.records, "{again}");
         assert_eq!(again["published"]["records"].as_u64().unwrap_or(0), 0);
         let output = binary()
@@ -489,7 +503,7 @@ impl Drill {
 impl Drop for Drill {
     fn drop(&mut self) {
         self.over.store(true, Ordering::SeqCst);
-        for (node, host) in self.nodes.iter_mut().enumerate() {
+        for (node, host) in self.hosts.iter_mut().enumerate() {
             if let Some(mut child) = host.child.take() {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -505,6 +519,16 @@ impl Drop for Drill {
     }
 }
 
+/// Lifts the limits that one client of a drill would meet in place of many.
+fn unlimited(config: &Path) {
+    let text = std::fs::read_to_string(config).unwrap();
+    let changed = text.replacen("[http]\n", "[http]\nconnections_per_address = 512\n", 1);
+    assert_ne!(text, changed);
+    let quota = "{ per_second = 100000, burst = 1000000 }";
+    let quotas = format!("\n[http.quota]\naddress = {quota}\nanchors = {quota}\n");
+    std::fs::write(config, changed + &quotas).unwrap();
+}
+
 /// Runs an import. Its error is what the command said.
 fn import(mut command: Command) -> Result<Value, String> {
     let output = command.output().unwrap();
@@ -517,7 +541,9 @@ fn import(mut command: Command) -> Result<Value, String> {
 /// A GET request to a node that may be dead. Status and body.
 fn get(address: SocketAddr, path: &str) -> Option<(u16, Vec<u8>)> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .ok()?;
     let head = format!("GET {path} HTTP/1.1\r\nhost: drill\r\nconnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).ok()?;
     let mut bytes = Vec::new();

@@ -28,22 +28,31 @@ pub fn month(number: u64) -> String {
 
 /// One account per person and month.
 pub fn file(people: u64, months: u64, seed: u64) -> File {
+    file_from(0, people, months, seed)
+}
+
+/// The same from a later month on.
+pub fn file_from(first: u64, people: u64, months: u64, seed: u64) -> File {
     let mut text = HEADER.to_owned();
     let mut random = Random(seed);
     let mut balance = 0;
-    for number in 0..months {
+    for number in first..first + months {
         balance = 0;
         for person in 0..people {
             let owed = random.below(90_000) as i64 - 5_000;
             let (pay, payment) = (random.below(7) as i64 - 2, random.below(5_000));
             let month = month(number);
-            writeln!(text, "A{person},P{person:05},{month},{owed},{pay},{payment}").unwrap();
+            writeln!(
+                text,
+                "A{person},P{person:05},{month},{owed},{pay},{payment}"
+            )
+            .unwrap();
             balance += owed;
         }
     }
     File {
         text,
-        last: month(months - 1),
+        last: month(first + months - 1),
         expected: Expected {
             leaves: people,
             records: people * months,

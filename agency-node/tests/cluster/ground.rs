@@ -9,10 +9,12 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use crate::support::cluster::Address;
 
 /// Reserved for tests of networks (RFC 2544): nobody's real network.
 const SUBNET: [u8; 3] = [198, 18, 77];
@@ -49,7 +51,7 @@ pub enum Ground {
     /// All on 127.0.0.1.
     Loopback,
     /// Each in a namespace of its own.
-    Namespaces(Namespaces),
+    Namespaces(#[allow(dead_code, reason = "removed when dropped")] Namespaces),
 }
 
 impl Ground {
@@ -74,6 +76,20 @@ impl Ground {
         match self {
             Self::Loopback => Ipv4Addr::LOCALHOST.into(),
             Self::Namespaces(_) => address(u8::try_from(host).unwrap() + 1).into(),
+        }
+    }
+
+    /// Where a host's node listens.
+    pub fn listen(&self, host: usize) -> Address {
+        match self {
+            Self::Loopback => Address::free(),
+            Self::Namespaces(_) => {
+                let ip = self.address(host);
+                Address {
+                    http: SocketAddr::new(ip, 7600),
+                    p2p: SocketAddr::new(ip, 7700),
+                }
+            }
         }
     }
 
@@ -254,7 +270,7 @@ fn quiet_ip(arguments: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::net::{TcpListener, TcpStream};
     use std::time::Duration;
 
     use super::*;
@@ -269,7 +285,9 @@ mod tests {
         assert!(listener.is_err(), "the address is another host's");
         let ping = |from: usize, to: usize| {
             let mut command = Command::new("python3");
-            command.args(["-c", PING]).arg(ground.address(to).to_string());
+            command
+                .args(["-c", PING])
+                .arg(ground.address(to).to_string());
             ground.on(from, command).status().unwrap().success()
         };
         let mut serve = Command::new("python3");

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use arc_malachitebft_app_channel::app::types::codec::Codec as _;
+use arc_malachitebft_sync::{Request, ValueRequest};
 use libp2p::identity::Keypair;
+use zkbureau_agency_node::consensus::context::Height;
+use zkbureau_agency_node::consensus::{Bureau, Codec};
 
 use crate::drill::Drill;
 use crate::visitor::{Visit, Visitor};
@@ -20,8 +24,8 @@ fn an_unregistered_identity_gets_no_block_no_answer_no_gossip() {
         .unwrap();
 
     // What there would be to get: a registered identity, whose own node is down.
-    let registered = drill.network_key(3);
     drill.kill(3);
+    let registered = drill.network_key(3);
     let visit = |key: &Keypair, identify: bool, node: usize| {
         let visitor = Visitor {
             key: key.clone(),
@@ -71,6 +75,27 @@ fn an_unregistered_identity_gets_no_block_no_answer_no_gossip() {
 
 /// Every protocol of a node, with something to say that deserves an answer.
 fn protocols(drill: &Drill) -> Vec<(String, Vec<u8>)> {
-    let _ = drill;
-    Vec::new()
+    let chain = hex::encode(&drill.chain().as_bytes()[..8]);
+    let name = |protocol: &str| format!("/zkbureau/{chain}/{protocol}/1");
+    vec![
+        // Frames: a length and a header; what comes does not depend on them.
+        (name("small"), vec![0; 8]),
+        (name("bulk"), vec![0; 8]),
+        (name("sync"), blocks_please()),
+        (name("ask"), framed(&[0; 64])),
+    ]
+}
+
+/// A request of the engine's sync for the first block, as members make them.
+fn blocks_please() -> Vec<u8> {
+    let first = Height(zkbureau_ledger::ids::Height(1));
+    let heights = first..=first;
+    let request = Request::<Bureau>::ValueRequest(ValueRequest::new(heights));
+    framed(&Codec.encode(&request).unwrap())
+}
+
+fn framed(message: &[u8]) -> Vec<u8> {
+    let mut framed = (message.len() as u32).to_le_bytes().to_vec();
+    framed.extend(message);
+    framed
 }

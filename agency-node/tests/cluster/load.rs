@@ -16,14 +16,14 @@ use crate::noise::{Noise, routes};
 /// Set this variable to another number of seconds for a longer run.
 const SECONDS: &str = "ZKBUREAU_LOAD_SECONDS";
 /// Connections of those who send nonsense, and of those who ask properly.
-const RUDE: u64 = 48;
-const POLITE: u64 = 48;
+const RUDE: u64 = 64;
+const POLITE: u64 = 64;
 const MAX_GROWTH_MIB: u64 = 200;
 
 #[test]
 fn a_minute_of_nonsense_at_the_limit_of_the_api() {
     let seconds = std::env::var(SECONDS).map_or(60, |text| text.parse().expect("a number"));
-    let drill = Drill::start(4);
+    let drill = Drill::start_on_loopback(4);
     drill.publish_something(0);
 
     let (_, openapi) = drill.get(0, "/openapi.json").expect("an answer");
@@ -76,7 +76,12 @@ fn a_minute_of_nonsense_at_the_limit_of_the_api() {
         assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
         assert!(outcome.answers() > 20 * seconds);
     }
-    assert!(polite.statuses.get(&200).is_some_and(|count| *count > seconds));
+    assert!(
+        polite
+            .statuses
+            .get(&200)
+            .is_some_and(|count| *count > seconds)
+    );
     assert!(largest < before + MAX_GROWTH_MIB);
     assert!(published as u64 >= seconds / 10, "{published} imports");
     for node in 0..4 {

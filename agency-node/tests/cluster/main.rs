@@ -2,7 +2,9 @@
 //! what happens, with generous limits, and print times.
 //!
 //! - [`ground`]: namespaces or loopback; [`drill`]: the processes; [`files`]: what they publish;
-//! - [`kills`], [`partition`], [`membership`], [`intruder`], [`scene`], [`load`]: the drills.
+//! - [`kills`], [`partition`], [`intruder`], [`scene`], [`load`]: the drills; an agency that is admitted, joins from a
+//!   snapshot and is removed is in `cluster_basics.rs`;
+//! - [`noise`]: a rude client of the API; [`visitor`]: a stranger in the network; [`deployment`]: the example files.
 //!
 //! One drill runs at a time, whatever the number of test threads.
 #![allow(
@@ -13,7 +15,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod deployment;
+mod drill;
 mod files;
 mod ground;
+mod intruder;
+mod kills;
+mod load;
 mod noise;
+mod partition;
+mod scene;
 mod visitor;

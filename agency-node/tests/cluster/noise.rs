@@ -114,7 +114,10 @@ impl Noise<'_> {
                 Some((status, rest)) => {
                     *outcome.statuses.entry(status).or_default() += 1;
                     if status >= 500 {
-                        *outcome.failed.entry(format!("{status} {name}")).or_default() += 1;
+                        *outcome
+                            .failed
+                            .entry(format!("{status} {name}"))
+                            .or_default() += 1;
                     }
                     line = rest;
                 }
@@ -181,7 +184,11 @@ impl Noise<'_> {
         match random.below(6) {
             0 => body.truncate(random.below(body.len() as u64 + 1) as usize),
             1 => body.extend((0..random.below(64)).map(|_| random.below(256) as u8)),
-            2 => body = (0..random.below(20_000)).map(|_| random.below(256) as u8).collect(),
+            2 => {
+                body = (0..random.below(20_000))
+                    .map(|_| random.below(256) as u8)
+                    .collect()
+            }
             3 => body.clear(),
             _ => {
                 for _ in 0..=random.below(3) {
@@ -203,7 +210,9 @@ fn argument(random: &mut Random) -> String {
         4 => "%00%ff%2e%2e%2f".to_owned(),
         5 => "a".repeat(random.below(3_000) as usize + 1),
         6 => "columns".to_owned(),
-        7 => (0..32).map(|_| format!("{:02x}", random.below(256))).collect(),
+        7 => (0..32)
+            .map(|_| format!("{:02x}", random.below(256)))
+            .collect(),
         _ => "1".to_owned(),
     }
 }
@@ -212,7 +221,9 @@ fn connect(address: &str) -> Option<BufReader<TcpStream>> {
     let stream = TcpStream::connect(address).ok()?;
     stream.set_nodelay(true).ok()?;
     // Bodies that never come are a part of the noise; nobody waits for their end.
-    stream.set_read_timeout(Some(Duration::from_millis(400))).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_millis(400)))
+        .ok()?;
     Some(BufReader::new(stream))
 }
 

@@ -73,7 +73,9 @@ impl Visitor {
             role: Endpoint::Dialer,
             port_use: PortUse::New,
         };
-        let dial = transport.dial(address, options).map_err(|e| e.to_string())?;
+        let dial = transport
+            .dial(address, options)
+            .map_err(|e| e.to_string())?;
         let muxer = tokio::time::timeout(Duration::from_secs(10), dial)
             .await
             .map_err(|_| "the handshake does not end".to_owned())?
