@@ -3,7 +3,14 @@
 //! how long an inquiry takes meanwhile.
 //!
 //! `cargo bench -p zkbureau-agency-node --bench cluster [-- PEOPLE]`
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a bench that cannot go on should say where"
+)]
+#![allow(
+    dead_code,
+    reason = "drills use the rest of what they share with this bench"
+)]
 
 #[path = "../tests/cluster/drill.rs"]
 mod drill;
@@ -14,11 +21,18 @@ mod ground;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use drill::{Drill, LONG};
+use serde_json::Value;
+use support::http;
 use support::people::Random;
+use zkbureau_circuits::encoding::Document;
+use zkbureau_ledger::ids::{ChainId, Day};
+use zkbureau_ledger::keys::SecretKey;
+use zkbureau_ledger::transaction::{AnchorConsent, Inquiry, Transaction};
 
 /// People of each agency, one record each and month.
 const PEOPLE: u64 = 60_000;
@@ -69,6 +83,27 @@ fn file(people: u64, month: u64, seed: u64) -> String {
     text
 }
 
+/// Everything that is counted over the steady state.
+struct Reading {
+    at: Instant,
+    records: u64,
+    height: u64,
+    nodes: Vec<BTreeMap<String, f64>>,
+    cpu: Vec<f64>,
+}
+
+impl Reading {
+    fn of(drill: &Drill) -> Self {
+        Self {
+            at: Instant::now(),
+            records: drill.records(0),
+            height: drill.height(0),
+            nodes: (0..4).map(|node| drill.metrics(node)).collect(),
+            cpu: (0..4).map(|node| drill.cpu_seconds(node)).collect(),
+        }
+    }
+}
+
 fn main() {
     let people: u64 = std::env::args()
         .skip(1)
@@ -84,7 +119,6 @@ fn main() {
     let paths: Vec<_> = (0..4)
         .map(|node| drill.write(&format!("{node}.csv"), &file(people, 0, node as u64)))
         .collect();
-    let before = drill.metrics(0);
     let start = Instant::now();
     let imports: Vec<_> = (0..4)
         .map(|node| drill.import_in_background(node, &paths[node], &files::month(0)))
@@ -98,37 +132,131 @@ fn main() {
     );
 
     // Steady state: from here until the first agency has nothing more to publish.
-    let (begin, records, blocks) = (Instant::now(), drill.records(0), drill.height(0));
+    let before = Reading::of(&drill);
+    let mut after = Reading::of(&drill);
+    let chain = drill.chain();
     let mut waits = Vec::new();
-    let mut number = 0;
     while imports.iter().all(|import| !import.is_finished()) {
         // Through every node in turn.
-        waits.push(drill.time_to_finality(number as usize % 4, number));
-        number += 1;
+        let url = drill.url(waits.len() % 4);
+        waits.push(inquire(&url, &chain, waits.len()));
+        after = Reading::of(&drill);
         std::thread::sleep(PAUSE);
     }
-    let seconds = begin.elapsed().as_secs_f64();
-    let (done, blocks) = (drill.records(0) - records, drill.height(0) - blocks);
-    let after = drill.metrics(0);
-    for import in imports {
-        import.join().unwrap().unwrap();
-    }
+    let summaries: Vec<Value> = imports
+        .into_iter()
+        .map(|import| import.join().unwrap().unwrap())
+        .collect();
+    report(&before, &after, &summaries, waits);
+    drill.agree();
+    drill.stop();
+}
+
+/// Anchors a consent, then posts an inquiry: how long the inquiry takes to be final.
+fn inquire(url: &str, chain: &ChainId, number: usize) -> Duration {
+    let mut seed = [7; 32];
+    seed[..8].copy_from_slice(&(number as u64).to_le_bytes());
+    let key = SecretKey::from_seed(&seed);
+    let anchor = AnchorConsent {
+        commitment: AnchorConsent::commitment(&seed, 0, &seed),
+        use_key: key.public(),
+        revocation_key: key.public(),
+        expiry: Day(30_000),
+    };
+    finalize(url, &anchor.into());
+    finalize(url, &Inquiry::sign(chain, anchor.id(), seed, &key).into())
+}
+
+/// From handing a transaction in to hearing that it is final.
+fn finalize(url: &str, transaction: &Transaction) -> Duration {
+    let start = Instant::now();
+    let taken = http::post(url, "/v1/transactions", &transaction.to_bytes());
+    assert_eq!(taken.status, 202, "{:?}", taken.json());
+    let path = format!("/v1/transactions/{}?wait_ms=30000", transaction.hash());
+    let standing = http::get(url, &path).json();
+    assert_eq!(standing["status"], "final", "{standing}");
+    start.elapsed()
+}
+
+fn report(before: &Reading, after: &Reading, summaries: &[Value], mut waits: Vec<Duration>) {
+    assert!(!waits.is_empty(), "too few people for a steady state");
+    let seconds = (after.at - before.at).as_secs_f64();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    let records = (after.records - before.records) as f64;
+    let blocks = (after.height - before.height) as f64;
     println!(
-        "{done} records of 10 attributes in {seconds:.1} s: {:.0} records/s, {:.2} blocks/s, by four validators and four publishers on {} cores",
-        done as f64 / seconds,
-        blocks as f64 / seconds,
-        std::thread::available_parallelism().map_or(0, usize::from),
+        "{records} records of 10 attributes in {seconds:.1} s: {:.0} records/s, {:.2} blocks/s, by four validators and four publishers on {cores} cores",
+        records / seconds,
+        blocks / seconds,
     );
     waits.sort();
     let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize].as_secs_f64();
     println!(
-        "{} small transactions meanwhile: final after {:.2} s (p50), {:.2} s (p95), {:.2} s (max)",
+        "{} inquiries meanwhile: final after {:.2} s (p50), {:.2} s (p95), {:.2} s (max)",
         waits.len(),
         at(0.5),
         at(0.95),
         at(1.0)
     );
-    shares(&before, &after, seconds);
-    drill.agree();
-    drill.stop();
+
+    // Wall-clock seconds of one node, on average over the four, which share the cores.
+    let spent = |names: &[&str]| -> f64 {
+        let of = |reading: &Reading| -> f64 {
+            let sum = |node: &BTreeMap<String, f64>| -> f64 {
+                names
+                    .iter()
+                    .map(|name| node[&format!("zkbureau_{name}_seconds_sum")])
+                    .sum()
+            };
+            reading.nodes.iter().map(sum).sum()
+        };
+        (of(after) - of(before)) / after.nodes.len() as f64
+    };
+    let count = |name: &str| -> f64 {
+        let of = |reading: &Reading| -> f64 { reading.nodes.iter().map(|node| node[name]).sum() };
+        (of(after) - of(before)) / after.nodes.len() as f64
+    };
+    let tree = spent(&["consensus_propose", "consensus_execute"]);
+    let late = spent(&["consensus_verify"]);
+    let disk = spent(&["consensus_keep", "consensus_write"]);
+    let follow = spent(&["consensus_follow"]);
+    let interval = spent(&["consensus_interval"]);
+    let rest = interval - tree - late - disk - follow;
+    let share = |part: f64| 100.0 * part / interval;
+    println!(
+        "a block takes {:.2} s; of it: tree and rules {:.0} %, verification of what did not wait {:.0} %, disk {:.0} %, the agency's own work {:.0} %, consensus, network and waiting {:.0} %",
+        interval / blocks,
+        share(tree),
+        share(late),
+        share(disk),
+        share(follow),
+        share(rest),
+    );
+    println!(
+        "rounds that failed: {:.1} of {:.1}",
+        count("zkbureau_consensus_failed_rounds_total"),
+        count("zkbureau_consensus_rounds_total"),
+    );
+    println!(
+        "beside the blocks each node verifies batches for {:.0} % of the time",
+        100.0 * spent(&["mempool_check"]) / seconds
+    );
+    let cpu: Vec<f64> = std::iter::zip(&after.cpu, &before.cpu)
+        .map(|(after, before)| after - before)
+        .collect();
+    let all: f64 = cpu.iter().sum();
+    println!(
+        "processor: {:.0} % of all cores, {:.0} µs per record and node",
+        100.0 * all / (seconds * cores),
+        1e6 * all / (records * cpu.len() as f64),
+    );
+    let sum = |name: &str| -> f64 {
+        let of = |summary: &Value| summary["published"][name].as_f64().unwrap();
+        summaries.iter().map(of).sum()
+    };
+    println!(
+        "publishing, by the clock of busy cores: {:.0} µs a record for commitments, {:.0} for range arguments",
+        1e6 * sum("commit_s") / sum("records"),
+        1e6 * sum("prove_s") / sum("records"),
+    );
 }

@@ -38,6 +38,7 @@ use super::routes::Routes;
 use super::rpc::Messages;
 use super::seen::Seen;
 use super::shared::{AskCommand, Shared, View};
+use super::silence::Silence;
 use super::transactions::{self, Gossip};
 use super::{NetworkConfig, StartError};
 
@@ -216,12 +217,14 @@ impl Driver {
         };
         let noise = noise::Config::new(&config.key.identity).map_err(|e| transport_error(&e))?;
         let tcp = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+        let silence = limits.ping_interval + limits.ping_timeout;
         let transport = dns::tokio::Transport::system(tcp())
             .unwrap_or_else(|error| {
                 tracing::warn!(%error, "no name service: only addresses can be dialled");
                 let nobody = dns::ResolverConfig::new();
                 dns::tokio::Transport::custom(tcp(), nobody, dns::ResolverOpts::default())
             })
+            .map(move |stream, _| Silence::new(stream, silence))
             .upgrade(Version::V1Lazy)
             .authenticate(noise)
             .multiplex(yamux::Config::default())

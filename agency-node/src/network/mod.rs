@@ -3,7 +3,7 @@
 //!
 //! - [`handle`]: what the rest of the node sees of it, and what it calls there;
 //! - [`registry`]: who may connect. Nobody else gets further than the Noise handshake;
-//! - `gate`: caps on handshakes before that;
+//! - `gate`: caps on handshakes before that; `silence`: a connection on which nothing arrives is dead;
 //! - `links`: two long-lived streams for each direction of a link, with bounded queues and rates;
 //! - `frame`, `seen`, `routes`: messages of consensus, told apart, and carried around cut links;
 //! - `ask`: signed requests from agency to agency, directly or through another one;
@@ -34,6 +34,7 @@ mod routes;
 mod rpc;
 mod seen;
 mod shared;
+mod silence;
 mod transactions;
 
 use std::collections::BTreeMap;

@@ -1,11 +1,12 @@
 //! A consortium of real processes that a drill disturbs: one per agency, each with its own data
 //! directory, addresses and log file. Node 0 is agency 1, and so on.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -148,7 +149,7 @@ impl Drill {
         let level = std::env::var("CLUSTER_LOG").unwrap_or("info,arc_malachitebft=warn".into());
         command.env("ZKBUREAU_LOG", level);
         command.args(["start", "--data"]).arg(self.home(node));
-        let mut command = self.ground.on(node, command);
+        let mut command = self.ground.on(node, tied(command));
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.hosts[node].child = Some(command.spawn().unwrap());
     }
@@ -194,6 +195,36 @@ impl Drill {
             .unwrap();
         let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
         kib / 1024
+    }
+
+    /// Processor time that a node's process has used.
+    #[allow(dead_code, reason = "for the bench")]
+    pub fn cpu_seconds(&self, node: usize) -> f64 {
+        /// Of the kernel's reports, the same on every Linux.
+        const TICKS_PER_SECOND: f64 = 100.0;
+        let child = self.hosts[node].child.as_ref().expect("a running node");
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        // After the name, which ends with the last bracket: state is the first field.
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let ticks: Vec<f64> = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .map(|field| field.parse().unwrap())
+            .collect();
+        ticks.iter().sum::<f64>() / TICKS_PER_SECOND
+    }
+
+    /// The figures without labels of a node's `/metrics`.
+    #[allow(dead_code, reason = "for the bench")]
+    pub fn metrics(&self, node: usize) -> BTreeMap<String, f64> {
+        let (_, text) = self.get(node, "/metrics").expect("an answer");
+        let text = String::from_utf8(text).unwrap();
+        text.lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split_once(' '))
+            .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+            .collect()
     }
 
     /// The address of a node's API.
@@ -517,6 +548,25 @@ impl Drop for Drill {
             }
         }
     }
+}
+
+/// The same command, which dies with this process, should that be killed before it can clean up.
+fn tied(command: Command) -> Command {
+    const TOOL: &str = "setpriv";
+    if Command::new(TOOL).arg("--version").output().is_err() {
+        return command;
+    }
+    let mut tied = Command::new(TOOL);
+    tied.args(["--pdeathsig", "KILL", "--"]);
+    tied.arg(command.get_program()).args(command.get_args());
+    for (key, value) in command.get_envs() {
+        match value {
+            Some(value) => tied.env(key, value),
+            None => tied.env_remove(key),
+        };
+    }
+    tied.stdin(Stdio::null());
+    tied
 }
 
 /// Lifts the limits that one client of a drill would meet in place of many.

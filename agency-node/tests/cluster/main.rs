@@ -1,7 +1,7 @@
 //! Drills: four real processes, killed, cut off, joined, intruded upon and overloaded. They assert
 //! what happens, with generous limits, and print times.
 //!
-//! - [`ground`]: namespaces or loopback; [`drill`]: the processes; [`files`]: what they publish;
+//! - [`ground`]: namespaces or loopback, and [`links`] that can be cut; [`drill`]: the processes; [`files`]: what they publish;
 //! - [`kills`], [`partition`], [`intruder`], [`scene`], [`load`]: the drills; an agency that is admitted, joins from a
 //!   snapshot and is removed is in `cluster_basics.rs`;
 //! - [`noise`]: a rude client of the API; [`visitor`]: a stranger in the network; [`deployment`]: the example files.
@@ -21,6 +21,7 @@ mod files;
 mod ground;
 mod intruder;
 mod kills;
+mod links;
 mod load;
 mod noise;
 mod partition;
