@@ -216,17 +216,19 @@ fn report(before: &Reading, after: &Reading, summaries: &[Value], mut waits: Vec
         let of = |reading: &Reading| -> f64 { reading.nodes.iter().map(|node| node[name]).sum() };
         (of(after) - of(before)) / after.nodes.len() as f64
     };
-    let tree = spent(&["consensus_propose", "consensus_execute"]);
+    let trees = spent(&["consensus_tree"]);
+    let rules = spent(&["consensus_propose", "consensus_execute"]) - trees;
     let late = spent(&["consensus_verify"]);
     let disk = spent(&["consensus_keep", "consensus_write"]);
     let follow = spent(&["consensus_follow"]);
     let interval = spent(&["consensus_interval"]);
-    let rest = interval - tree - late - disk - follow;
+    let rest = interval - trees - rules - late - disk - follow;
     let share = |part: f64| 100.0 * part / interval;
     println!(
-        "a block takes {:.2} s; of it: tree and rules {:.0} %, verification of what did not wait {:.0} %, disk {:.0} %, the agency's own work {:.0} %, consensus, network and waiting {:.0} %",
+        "a block takes {:.2} s; of it: trees {:.0} %, rules {:.0} %, verification of what did not wait {:.0} %, disk {:.0} %, the agency's own work {:.0} %, consensus, network and waiting {:.0} %",
         interval / blocks,
-        share(tree),
+        share(trees),
+        share(rules),
         share(late),
         share(disk),
         share(follow),
@@ -239,7 +241,7 @@ fn report(before: &Reading, after: &Reading, summaries: &[Value], mut waits: Vec
     );
     println!(
         "beside the blocks each node verifies batches for {:.0} % of the time",
-        100.0 * spent(&["mempool_check"]) / seconds
+        100.0 * spent(&["consensus_check"]) / seconds
     );
     let cpu: Vec<f64> = std::iter::zip(&after.cpu, &before.cpu)
         .map(|(after, before)| after - before)

@@ -19,7 +19,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::consensus::Meters;
-use crate::consensus::meters::{BUCKETS_MS, Stopwatch};
+use crate::consensus::meters::BUCKETS_MS;
 use crate::network::{NetworkHandle, PeerName, PeerStatus};
 use crate::node::Node;
 
@@ -216,12 +216,6 @@ impl Collector for NodeFigures {
             let gauge = ConstGauge::new(agency.status().pending as f64);
             gauge.encode(pending.encode_family(&labels)?)?;
         }
-        stopwatch(
-            &mut encoder,
-            "zkbureau_mempool_check_seconds",
-            "Stateless checks of batches as they arrive, those that arrive together at once",
-            node.check_times(),
-        )?;
         if let Some(handle) = node.network() {
             network(&mut encoder, &handle)?;
         }
@@ -304,24 +298,6 @@ fn network(encoder: &mut DescriptorEncoder<'_>, handle: &NetworkHandle) -> Resul
     Ok(())
 }
 
-/// Times as a histogram.
-fn stopwatch(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    watch: &Stopwatch,
-) -> Result<(), fmt::Error> {
-    let bounds = BUCKETS_MS.iter().map(|ms| *ms as f64 / 1000.0);
-    let buckets: Vec<(f64, u64)> = bounds.chain([f64::MAX]).zip(watch.buckets()).collect();
-    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
-    family.encode_histogram::<[(&str, &str); 0]>(
-        watch.total().as_secs_f64(),
-        watch.count(),
-        &buckets,
-        None,
-    )
-}
-
 /// What consensus counts.
 fn consensus(encoder: &mut DescriptorEncoder<'_>, meters: &Meters) -> Result<(), fmt::Error> {
     for (name, help, watch) in [
@@ -347,7 +323,15 @@ fn consensus(encoder: &mut DescriptorEncoder<'_>, meters: &Meters) -> Result<(),
         ),
     ] {
         let name = format!("zkbureau_consensus_{name}_seconds");
-        stopwatch(encoder, &name, help, watch)?;
+        let bounds = BUCKETS_MS.iter().map(|ms| *ms as f64 / 1000.0);
+        let buckets: Vec<(f64, u64)> = bounds.chain([f64::MAX]).zip(watch.buckets()).collect();
+        let mut family = encoder.encode_descriptor(&name, help, None, MetricType::Histogram)?;
+        family.encode_histogram::<[(&str, &str); 0]>(
+            watch.total().as_secs_f64(),
+            watch.count(),
+            &buckets,
+            None,
+        )?;
     }
     for (name, help, count) in [
         ("rounds", "Rounds started", &meters.rounds),

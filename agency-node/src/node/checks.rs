@@ -7,8 +7,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use zkbureau_ledger::transaction::Transaction;
 use zkbureau_ledger::{Checked, Ledger, Store, TxError};
 
-use crate::consensus::meters::Stopwatch;
-
 /// Most batches that are checked together: the gain is nearly all there, and nobody waits long for his own.
 pub const TOGETHER: usize = 16;
 
@@ -19,7 +17,6 @@ type Verdict = Result<Arc<Checked>, TxError>;
 pub struct Checks {
     state: Mutex<State>,
     changed: Condvar,
-    took: Stopwatch,
 }
 
 #[derive(Default)]
@@ -46,11 +43,6 @@ impl Drop for Turn<'_> {
 impl Checks {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How long the checks took.
-    pub fn took(&self) -> &Stopwatch {
-        &self.took
     }
 
     /// Checks a transaction, together with others that arrive meanwhile. Blocks.
@@ -93,7 +85,7 @@ impl Checks {
                     .into_iter()
                     .map(|job| (job.transaction, job.verdict))
                     .unzip();
-                let results = self.took.time(|| ledger.check_stateless(transactions));
+                let results = ledger.check_stateless(transactions);
                 for (slot, result) in verdicts.iter().zip(results) {
                     *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
                 }

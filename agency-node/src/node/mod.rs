@@ -45,7 +45,6 @@ use self::snapshots::Spool;
 use self::submission::is_lasting;
 use crate::agency::Agency;
 use crate::consensus::Meters;
-use crate::consensus::meters::Stopwatch;
 use crate::network::NetworkHandle;
 
 pub use self::ask::{AskError, DEADLINE as ASK_DEADLINE};
@@ -410,11 +409,6 @@ impl Node {
     pub fn meters(&self) -> Option<Arc<Meters>> {
         let meters = self.meters.lock();
         meters.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// How long checks of batches that came took, from wherever they came.
-    pub fn check_times(&self) -> &Stopwatch {
-        self.checks.took()
     }
 
     /// Consensus has started, and counts here.
