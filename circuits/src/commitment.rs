@@ -65,6 +65,18 @@ impl Record {
             .collect()
     }
 
+    /// The record under a later version of its schema: zeros for what was appended. Its commitments
+    /// stay what they are. None when it has more values than the schema.
+    #[must_use]
+    pub fn under(&self, schema: &Schema) -> Option<Self> {
+        let mut x = self.x.clone();
+        if x.len() > schema.len() {
+            return None;
+        }
+        x.resize(schema.len(), 0);
+        Some(Self { x })
+    }
+
     /// The opening of this record's commitment of one class under a blinding.
     #[must_use]
     pub fn opening(&self, schema: &Schema, class: Class, blinding: Scalar) -> Opening {
@@ -135,6 +147,43 @@ impl Opening {
         &self.blinding
     }
 
+    /// The opening under a later version of its schema: zeros for what was appended. None when it has
+    /// more values than the schema has attributes of the class.
+    #[must_use]
+    pub fn under(&self, schema: &Schema, class: Class) -> Option<Self> {
+        let mut x = self.x.clone();
+        let width = schema.positions(class).count();
+        if x.len() > width {
+            return None;
+        }
+        x.resize(width, 0);
+        Some(Self {
+            x,
+            blinding: self.blinding,
+        })
+    }
+
+    /// Adds an opening of the same class.
+    ///
+    /// # Errors
+    /// [`ProveError`] when it is of another class, or a sum would exceed 64 bits, which takes more
+    /// than 2^24 records of 40 bits; this sum is then as it was.
+    pub fn try_add(&mut self, other: &Self) -> Result<(), ProveError> {
+        if self.x.len() != other.x.len() {
+            return Err(ProveError::Length {
+                what: "opening",
+                expected: self.x.len(),
+                got: other.x.len(),
+            });
+        }
+        let sums: Option<Vec<u64>> = (self.x.iter().zip(&other.x))
+            .map(|(a, b)| a.checked_add(*b))
+            .collect();
+        self.x = sums.ok_or(ProveError::Unsatisfied("a sum of openings exceeds 64 bits"))?;
+        self.blinding += other.blinding;
+        Ok(())
+    }
+
     /// Removes another opening of the same class from this sum.
     ///
     /// # Panics
@@ -149,8 +198,7 @@ impl Opening {
 }
 
 impl AddAssign<&Self> for Opening {
-    /// Adds an opening of the same class. Sums stay below 2^64: at most 2^24 records of 40 bits,
-    /// which is a panic beyond.
+    /// Adds an opening of the same class. Panics where [`Opening::try_add`] gives an error.
     fn add_assign(&mut self, other: &Self) {
         assert_eq!(self.x.len(), other.x.len(), "openings of different classes");
         for (a, b) in self.x.iter_mut().zip(&other.x) {
@@ -380,6 +428,50 @@ mod tests {
         }
         assert_eq!(sum.encoded(), &[2, 6000, 11]);
         assert_eq!(key.commit(Class::Stock, &sum).expect("same class"), points);
+    }
+
+    #[test]
+    fn sums_beyond_64_bits_are_refused() {
+        let opening = |x| Opening::from_parts(vec![1, x], Scalar::ONE);
+        let mut sum = opening(u64::MAX - 1);
+        assert_eq!(sum.try_add(&opening(1)), Ok(()));
+        let before = sum.clone();
+        assert_eq!(
+            sum.try_add(&opening(1)),
+            Err(ProveError::Unsatisfied("a sum of openings exceeds 64 bits"))
+        );
+        let other = Opening::from_parts(vec![1], Scalar::ONE);
+        assert!(matches!(
+            sum.try_add(&other),
+            Err(ProveError::Length { .. })
+        ));
+        assert!(sum == before, "as it was");
+    }
+
+    #[test]
+    fn a_commitment_opens_the_same_under_a_later_schema() {
+        let before = sample();
+        let mut attributes = before.attributes().to_vec();
+        for (name, class) in [("more", Class::Stock), ("fees", Class::Flow)] {
+            attributes.push(crate::schema::tests::attribute(name, class, 0, 9));
+        }
+        let after = Schema::new(2, attributes).expect("valid");
+        let record = Record::new(&before, &[-1000, 5, 7, 1]).expect("in range");
+        let wide = record.under(&after).expect("longer");
+        assert_eq!(wide.values(&after), [-1000, 5, 7, 1, 0, 0]);
+        for class in [Class::Stock, Class::Flow] {
+            let opening = record.opening(&before, class, Scalar::from(3u64));
+            let widened = opening.under(&after, class).expect("longer");
+            assert!(widened == wide.opening(&after, class, Scalar::from(3u64)));
+            let commit = |schema: &Schema, opening| {
+                CommitmentKey::new(schema)
+                    .commit(class, opening)
+                    .expect("same class")
+            };
+            assert_eq!(commit(&before, &opening), commit(&after, &widened));
+            assert!(widened.under(&before, class).is_none());
+        }
+        assert!(wide.under(&before).is_none());
     }
 
     #[test]

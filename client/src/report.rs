@@ -274,7 +274,7 @@ fn opened(
     commitment: &PointBytes,
 ) -> Result<Vec<(usize, Value)>, ReportError> {
     let wrong = || ReportError::Openings;
-    // An entry stays as it was published: under the schema of its time.
+    // Under the schema of the entry's time or a later one: the commitment is the same.
     let opens = |rules: &&Arc<Rules>| {
         let point = rules.key.commit(class, opening);
         point.is_ok_and(|point| PointBytes::from(point) == *commitment)

@@ -18,6 +18,7 @@ use zkbureau_ledger::ids::{ChainId, Height};
 use zkbureau_ledger::{Leaf, LedgerError, Store};
 
 use super::rights::Granted;
+use super::rules::Rules;
 use super::{Agency, AgencyError, AnswerError, Refusal};
 use crate::vault::{Entry, Handle, Subject, VaultError};
 
@@ -112,6 +113,7 @@ impl<S: Store> Agency<S> {
         rng: &mut R,
     ) -> Result<AgencyAnswer, AgencyError> {
         let (query, at) = (&granted.query, granted.height);
+        let rules = self.rules_at(at)?;
         let (index, directory) = self.directory(at, subject)?;
         let leaf = directory.leaf.leaf;
         let column = self.ledger.column(at, self.id())?;
@@ -135,7 +137,7 @@ impl<S: Store> Agency<S> {
         let mut openings = Vec::new();
         if let (Some(leaf), false) = (&leaf, plan.forms().is_empty()) {
             let shown = log.as_ref().map_or(0, |log| log.entries.len());
-            let sources = self.source_openings(subject, &index, leaf, shown, &plan)?;
+            let sources = self.source_openings(&rules, subject, &index, (leaf, shown), &plan)?;
             let context = image_context(
                 self.chain(),
                 &granted.request,
@@ -143,9 +145,8 @@ impl<S: Store> Agency<S> {
                 at,
                 self.id(),
             );
-            let (proved, opened) =
-                linear_image::prove(&self.key, &context, &plan, &sources, rng)
-                    .map_err(|_| AgencyError::Contradiction("the openings are not the leaf's"))?;
+            let (proved, opened) = linear_image::prove(&rules.key, &context, &plan, &sources, rng)
+                .map_err(|_| AgencyError::Contradiction("the openings are not the leaf's"))?;
             images = Some(proved);
             openings = opened;
         }
@@ -191,10 +192,10 @@ impl<S: Store> Agency<S> {
     /// sources count from the first of them.
     fn source_openings(
         &self,
+        rules: &Rules,
         subject: &SubjectId,
         index: &Index,
-        leaf: &Leaf,
-        shown: usize,
+        (leaf, shown): (&Leaf, usize),
         plan: &AgencyPlan,
     ) -> Result<Vec<Opening>, AgencyError> {
         let (handle, known) = self.known(subject, index)?;
@@ -212,18 +213,19 @@ impl<S: Store> Agency<S> {
             let opening = match source.records() {
                 Records::Latest => {
                     let latest = self.latest(&handle, leaf)?;
-                    self.opener.opening(&known, &latest, class)?
+                    rules.opener.opening(&known, &latest, class)?
                 }
-                Records::Entry(i) => self.opener.opening(&known, &entry(*i)?, class)?,
+                Records::Entry(i) => rules.opener.opening(&known, &entry(*i)?, class)?,
                 Records::Entries(all) => {
-                    let mut sum = Opening::zero(self.schema(), class);
+                    let mut sum = Opening::zero(rules.schema(), class);
                     for i in all {
-                        sum += &self.opener.opening(&known, &entry(*i)?, class)?;
+                        sum.try_add(&rules.opener.opening(&known, &entry(*i)?, class)?)
+                            .map_err(|_| AgencyError::Contradiction("a sum exceeds 64 bits"))?;
                     }
                     sum
                 }
             };
-            self.check_opening(class, &opening, &source.commitment())?;
+            check_opening(rules, class, &opening, &source.commitment())?;
             sources.push(opening);
         }
         Ok(sources)
@@ -241,25 +243,6 @@ impl<S: Store> Agency<S> {
         Err(VaultError::Damaged("entries").into())
     }
 
-    fn check_opening(
-        &self,
-        class: Class,
-        opening: &Opening,
-        commitment: &PointBytes,
-    ) -> Result<(), AgencyError> {
-        let opens = self
-            .key
-            .commit(class, opening)
-            .is_ok_and(|point| PointBytes::from(point) == *commitment);
-        if opens {
-            Ok(())
-        } else {
-            Err(AgencyError::Contradiction(
-                "an opening does not open its commitment",
-            ))
-        }
-    }
-
     /// Logs trouble behind an answer that was due.
     pub(super) fn unavailable(&self, error: &AgencyError) -> AnswerError {
         // A block that is no longer kept is the asking side's delay, not trouble.
@@ -268,5 +251,24 @@ impl<S: Store> Agency<S> {
         }
         tracing::error!(agency = self.id().0, %error, "an answer cannot be given");
         AnswerError::Unavailable
+    }
+}
+
+fn check_opening(
+    rules: &Rules,
+    class: Class,
+    opening: &Opening,
+    commitment: &PointBytes,
+) -> Result<(), AgencyError> {
+    let opens = rules
+        .key
+        .commit(class, opening)
+        .is_ok_and(|point| PointBytes::from(point) == *commitment);
+    if opens {
+        Ok(())
+    } else {
+        Err(AgencyError::Contradiction(
+            "an opening does not open its commitment",
+        ))
     }
 }

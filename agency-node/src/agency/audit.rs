@@ -95,9 +95,11 @@ impl<S: Store> Agency<S> {
         height: Height,
     ) -> Result<AuditAnswer, AgencyError> {
         let column = self.ledger.column(height, self.id())?;
+        let rules = self.rules_at(height)?;
         let openings = self
             .vault
             .column(column.batches)?
+            .and_then(|kept| kept.under(rules.schema()))
             .ok_or(AgencyError::Contradiction(
                 "the column's opening at the audit's height is gone",
             ))?;
@@ -106,7 +108,7 @@ impl<S: Store> Agency<S> {
             let mut positions: Vec<u32> = request
                 .attributes
                 .iter()
-                .filter_map(|name| self.schema().find(name))
+                .filter_map(|name| rules.schema().find(name))
                 .filter(|(position, attribute)| *position > 0 && attribute.class == class)
                 .filter_map(|(position, _)| u32::try_from(position).ok())
                 .collect();
@@ -117,10 +119,10 @@ impl<S: Store> Agency<S> {
             let opening = openings.opening(class);
             let wrong = |_| AgencyError::Contradiction("a column's opening is not the column's");
             let totals =
-                totals(&self.key, class, column.leaves, opening, &positions).map_err(wrong)?;
+                totals(&rules.key, class, column.leaves, opening, &positions).map_err(wrong)?;
             let statement = ColumnStatement {
                 context: audit_context(self.chain(), id, self.id(), height),
-                key: &self.key,
+                key: &rules.key,
                 class,
                 column: point,
                 leaves: column.leaves,

@@ -16,8 +16,9 @@ impl<S: Store> Agency<S> {
     /// [`AgencyError`]; then the next call tries again.
     pub fn on_block(&self, block: &Block) -> Result<(), AgencyError> {
         let height = block.header.height;
-        for missed in self.vault.progress().last_block + 1..height.0 {
-            // A ledger that has dropped old blocks has dropped their audits' columns too.
+        // A ledger that came from a snapshot has neither the blocks before nor their audits' columns.
+        let first = self.ledger.history_min_height()?.0;
+        for missed in (self.vault.progress().last_block + 1).max(first)..height.0 {
             if let Some(block) = self.ledger.block(Height(missed))? {
                 self.look_at(&block)?;
             }

@@ -90,14 +90,16 @@ impl<S: Store> Agency<S> {
             self.reconcile_locked(submitter)
                 .map_err(ImportError::Reconcile)?
         };
+        // A schema that changes meanwhile makes the ledger refuse the batches; the file is then imported again.
+        let rules = self.rules();
         let view = VaultView {
             vault: &self.vault,
             chain: self.chain(),
-            schema: self.schema().version(),
+            schema: rules.schema().version(),
             reported_period: job.reported_period,
         };
         let plan = prover::Import {
-            schema: self.schema(),
+            schema: rules.schema(),
             mapping: job.mapping,
             options: prover::Options {
                 reported_period: Some(job.reported_period),
@@ -118,7 +120,7 @@ impl<S: Store> Agency<S> {
         }
         let limit = self.ledger.consortium().policies.max_batch_slots as usize;
         let batch_records = prover::DEFAULT_BATCH.min(limit);
-        let key = ProvingKey::new(self.schema(), batch_records)?;
+        let key = ProvingKey::new(rules.schema(), batch_records)?;
         let keys = self.keys();
         let target = prover::Target {
             chain: *self.chain().as_bytes(),
@@ -136,7 +138,7 @@ impl<S: Store> Agency<S> {
             &view,
             job.allow_rejects,
             rng,
-            |batch| self.publish_batch(batch, submitter),
+            |batch| self.publish_batch(batch, &rules, submitter),
             progress,
         )?;
         Ok(ImportOutcome {

@@ -4,6 +4,7 @@
 //! - [`reconcile`]: vault and ledger agree again after a crash;
 //! - [`blocks`]: what every committed block means for the vault;
 //! - [`rights`]: who may have an answer (protocol, section 7);
+//! - `rules`: what follows from the schema in force at a height;
 //! - [`answer`]: evidence and openings for a wallet (protocol, section 6.1);
 //! - [`report`]: a person's own records (protocol, section 6.2);
 //! - [`audit`]: openings of column totals (protocol, section 8);
@@ -21,15 +22,14 @@ pub mod reconcile;
 pub mod refusal;
 pub mod report;
 pub mod rights;
+mod rules;
 pub mod verify;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use thiserror::Error;
-use zkbureau_circuits::commitment::CommitmentKey;
 use zkbureau_circuits::ids::AgencyId;
-use zkbureau_circuits::schema::Schema;
 use zkbureau_ledger::ids::ChainId;
 use zkbureau_ledger::{Ledger, LedgerError, Store};
 
@@ -40,14 +40,15 @@ pub use reconcile::Reconciled;
 pub use refusal::{AnswerError, Refusal};
 pub use verify::{Difference, DifferenceKind, VaultCheck};
 
-use crate::vault::{AgencyKeys, Followed, KeyKind, Opener, Vault, VaultError};
+use self::rules::Rules;
+use crate::vault::{AgencyKeys, Followed, KeyKind, Vault, VaultError};
 
 /// An agency: its vault, and the ledger that it publishes to and answers about.
 pub struct Agency<S: Store> {
     vault: Vault,
     ledger: Arc<Ledger<S>>,
-    key: CommitmentKey,
-    opener: Opener,
+    /// What follows from the schemas used last.
+    rules: Mutex<Vec<Arc<Rules>>>,
     /// Held while batches enter or leave the vault, and while the vault is checked.
     publishing: Mutex<()>,
 }
@@ -112,10 +113,8 @@ impl<S: Store> Agency<S> {
         if vault.chain() != ledger.chain_id() {
             return Err(AgencyError::OtherKeys(vault.agency()));
         }
-        let schema = ledger.schema();
         let agency = Self {
-            key: CommitmentKey::new(&schema),
-            opener: Opener::new(*ledger.chain_id(), vault.agency(), &schema),
+            rules: Mutex::default(),
             vault,
             ledger,
             publishing: Mutex::new(()),
@@ -202,10 +201,6 @@ impl<S: Store> Agency<S> {
 
     fn chain(&self) -> &ChainId {
         self.vault.chain()
-    }
-
-    fn schema(&self) -> &Schema {
-        self.key.schema()
     }
 
     fn publishing(&self) -> MutexGuard<'_, ()> {

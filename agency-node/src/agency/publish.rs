@@ -29,6 +29,7 @@ use zkbureau_prover::{
 };
 
 use super::Agency;
+use super::rules::Rules;
 use crate::failpoint;
 use crate::vault::{NewBatch, Subject, Vault, VaultError};
 
@@ -120,6 +121,7 @@ impl<S: Store> Agency<S> {
     pub(super) fn publish_batch(
         &self,
         prepared: PreparedBatch,
+        rules: &Rules,
         submitter: &dyn Submitter,
     ) -> Result<(), PublishError> {
         failpoint!("before-vault");
@@ -128,7 +130,7 @@ impl<S: Store> Agency<S> {
         let body = batch_body(
             self.id(),
             number,
-            self.schema().version(),
+            rules.schema().version(),
             (prepared.period, prepared.closes),
             &prepared.entries,
         );
@@ -140,7 +142,7 @@ impl<S: Store> Agency<S> {
         ));
         let bytes = transaction.to_bytes();
         self.vault.put_batch(
-            &self.opener,
+            &rules.opener,
             &NewBatch {
                 number,
                 reported_period: prepared.period,

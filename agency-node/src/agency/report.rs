@@ -27,6 +27,7 @@ impl<S: Store> Agency<S> {
 
     fn own_records(&self, ask: &AgencyAsk) -> Result<AgencyReport, AgencyError> {
         let at = self.ledger.tip().height;
+        let rules = self.rules_at(at)?;
         let header = self
             .ledger
             .signed_header(at)?
@@ -41,8 +42,8 @@ impl<S: Store> Agency<S> {
             for number in 0..leaf.entries {
                 let entry = self.vault.entry(&handle, number)?;
                 openings.push(EntryOpening {
-                    stocks: self.opener.opening(&known, &entry, Class::Stock)?,
-                    flows: self.opener.opening(&known, &entry, Class::Flow)?,
+                    stocks: rules.opener.opening(&known, &entry, Class::Stock)?,
+                    flows: rules.opener.opening(&known, &entry, Class::Flow)?,
                 });
             }
         }

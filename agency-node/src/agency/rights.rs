@@ -19,14 +19,14 @@ use std::collections::BTreeMap;
 use zkbureau_circuits::encoding::{Digest32, hash_parts};
 use zkbureau_circuits::fact::{Fact, Query};
 use zkbureau_ledger::AnchorConsent;
-use zkbureau_ledger::Store;
 use zkbureau_ledger::block::Header;
 use zkbureau_ledger::document::ask::{AgencyAsk, FactsAsk};
 use zkbureau_ledger::document::consent::AgencyScope;
 use zkbureau_ledger::ids::{Height, TimeMs};
 use zkbureau_ledger::transaction::Inquiry;
+use zkbureau_ledger::{LedgerError, Store};
 
-use super::{Agency, AnswerError, Refusal};
+use super::{Agency, AgencyError, AnswerError, Refusal};
 use crate::vault::{Budget, ConsentUses, Handle, Use};
 
 /// Facts that are answered about one person within [`BUDGET_MS`]. Each answer is one bit
@@ -76,9 +76,13 @@ impl<S: Store> Agency<S> {
     pub(super) fn grant(&self, ask: &AgencyAsk, facts: &FactsAsk) -> Result<Granted, AnswerError> {
         let header = self.inquiry_header(facts.height)?;
         self.check_identity(ask, header.time_ms)?;
+        let rules = self.rules_at(facts.height).map_err(|error| match error {
+            AgencyError::Ledger(LedgerError::Pruned { .. }) => Refusal::Height,
+            _ => Refusal::Unreadable,
+        })?;
         let query = facts
             .terms
-            .check(self.chain(), self.schema())
+            .check(self.chain(), rules.schema())
             .map_err(Refusal::Request)?;
         if !query.agencies().contains(&self.id()) {
             return Err(Refusal::NotAsked.into());
@@ -94,7 +98,7 @@ impl<S: Store> Agency<S> {
                 &ask.identity.certificate.subject_key,
                 &facts.terms,
                 query.facts(),
-                self.schema(),
+                rules.schema(),
                 header.time_ms,
             )
             .map_err(Refusal::Consent)?;

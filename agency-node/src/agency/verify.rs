@@ -20,6 +20,7 @@ use zkbureau_circuits::schema::Class;
 use zkbureau_ledger::ids::Height;
 use zkbureau_ledger::{Column, Leaf, Store};
 
+use super::rules::Rules;
 use super::{Agency, AgencyError};
 use crate::vault::{Handle, Subject, VaultError};
 
@@ -138,7 +139,8 @@ impl<S: Store> Agency<S> {
         let _guard = self.publishing();
         let at = self.ledger.tip().height;
         let column = self.ledger.column(at, self.id())?;
-        let key = ProvingKey::new(self.schema(), 1)
+        let rules = self.rules_at(at)?;
+        let key = ProvingKey::new(rules.schema(), 1)
             .map_err(|_| AgencyError::Contradiction("the schema has no attributes"))?;
         let mut check = VaultCheck {
             height: at.0,
@@ -147,8 +149,8 @@ impl<S: Store> Agency<S> {
         };
         let mut points = [RistrettoPoint::default(); 2];
         let mut sums = [
-            Sum::new(&Opening::zero(self.schema(), Class::Stock)),
-            Sum::new(&Opening::zero(self.schema(), Class::Flow)),
+            Sum::new(&Opening::zero(rules.schema(), Class::Stock)),
+            Sum::new(&Opening::zero(rules.schema(), Class::Flow)),
         ];
         let mut leaves = 0;
         self.vault
@@ -156,7 +158,7 @@ impl<S: Store> Agency<S> {
                 let checked = subjects
                     .par_iter()
                     .map(|(handle, subject)| {
-                        self.check_subject(handle, subject.as_ref(), at, &column)
+                        self.check_subject(&rules, handle, subject.as_ref(), at, &column)
                     })
                     .collect::<Result<Vec<_>, _>>()?;
                 let mut entries = Vec::new();
@@ -169,16 +171,17 @@ impl<S: Store> Agency<S> {
                     person.found.into_iter().for_each(|d| check.note(d));
                     entries.extend(person.entries);
                 }
-                self.compare(&key, &entries, &mut sums, &mut check)?;
+                compare(&rules, &key, &entries, &mut sums, &mut check)?;
                 progress(check.subjects);
                 Ok(())
             })?;
-        self.compare_columns(&column, leaves, points, &sums, &mut check)?;
+        self.compare_columns(&rules, &column, leaves, (points, &sums), &mut check)?;
         Ok(check)
     }
 
     fn check_subject(
         &self,
+        rules: &Rules,
         handle: &Handle,
         subject: Option<&Subject>,
         at: Height,
@@ -244,14 +247,15 @@ impl<S: Store> Agency<S> {
             {
                 note(DifferenceKind::Period, Some(number));
             }
-            let Ok(blindings) = self.opener.blindings(subject, &entry) else {
+            let opened = rules.opener.blindings(subject, &entry);
+            let (Ok(blindings), Ok(record)) = (opened, rules.opener.record(&entry)) else {
                 note(DifferenceKind::Entry, Some(number));
                 continue;
             };
             out.entries.push(Expected {
                 index,
                 number,
-                record: entry.record,
+                record,
                 blindings,
                 logged: *logged,
                 latest: latest == Some(number as usize),
@@ -271,50 +275,19 @@ impl<S: Store> Agency<S> {
         Ok(out)
     }
 
-    /// Makes the commitments of a chunk again.
-    fn compare(
-        &self,
-        key: &ProvingKey,
-        entries: &[Expected],
-        sums: &mut [Sum; 2],
-        check: &mut VaultCheck,
-    ) -> Result<(), AgencyError> {
-        let records: Vec<Record> = entries.iter().map(|e| e.record.clone()).collect();
-        let blindings: Vec<RecordBlindings> = entries.iter().map(|e| e.blindings.clone()).collect();
-        let (stocks, flows) = commit_records(key, &records, &blindings)
-            .map_err(|_| AgencyError::Contradiction("a record is not of the schema"))?;
-        for ((entry, stocks), flows) in entries.iter().zip(stocks).zip(flows) {
-            check.entries += 1;
-            check.commitments += 2;
-            let (index, number) = (Some(entry.index), Some(entry.number));
-            if stocks != entry.logged.stocks {
-                check.note(difference(DifferenceKind::Stocks, index, number));
-            }
-            if flows != entry.logged.flows {
-                check.note(difference(DifferenceKind::Flows, index, number));
-            }
-            let opening = |class, blinding| entry.record.opening(self.schema(), class, blinding);
-            if entry.latest {
-                sums[0].add(&opening(Class::Stock, entry.blindings.stocks));
-            }
-            sums[1].add(&opening(Class::Flow, entry.blindings.flows));
-        }
-        Ok(())
-    }
-
     fn compare_columns(
         &self,
+        rules: &Rules,
         column: &Column,
         leaves: u64,
-        points: [RistrettoPoint; 2],
-        sums: &[Sum; 2],
+        (points, sums): ([RistrettoPoint; 2], &[Sum; 2]),
         check: &mut VaultCheck,
     ) -> Result<(), AgencyError> {
         if leaves != column.leaves {
             check.note(difference(DifferenceKind::LeafCount, None, None));
         }
         let kept = match self.vault.column(column.batches) {
-            Ok(kept) => kept,
+            Ok(kept) => kept.and_then(|kept| kept.under(rules.schema())),
             Err(VaultError::Damaged(_)) => None,
             Err(error) => return Err(error.into()),
         };
@@ -331,7 +304,7 @@ impl<S: Store> Agency<S> {
                 None => column.batches == 0,
                 Some(kept) => {
                     let opening = kept.opening(class);
-                    let point = self.key.commit(class, opening).ok().map(PointBytes::from);
+                    let point = rules.key.commit(class, opening).ok().map(PointBytes::from);
                     point == Some(on_ledger) && sum.is(opening) && kept.leaves == column.leaves
                 }
             };
@@ -341,6 +314,37 @@ impl<S: Store> Agency<S> {
         }
         Ok(())
     }
+}
+
+/// Makes the commitments of a chunk again.
+fn compare(
+    rules: &Rules,
+    key: &ProvingKey,
+    entries: &[Expected],
+    sums: &mut [Sum; 2],
+    check: &mut VaultCheck,
+) -> Result<(), AgencyError> {
+    let records: Vec<Record> = entries.iter().map(|e| e.record.clone()).collect();
+    let blindings: Vec<RecordBlindings> = entries.iter().map(|e| e.blindings.clone()).collect();
+    let (stocks, flows) = commit_records(key, &records, &blindings)
+        .map_err(|_| AgencyError::Contradiction("a record is not of the schema"))?;
+    for ((entry, stocks), flows) in entries.iter().zip(stocks).zip(flows) {
+        check.entries += 1;
+        check.commitments += 2;
+        let (index, number) = (Some(entry.index), Some(entry.number));
+        if stocks != entry.logged.stocks {
+            check.note(difference(DifferenceKind::Stocks, index, number));
+        }
+        if flows != entry.logged.flows {
+            check.note(difference(DifferenceKind::Flows, index, number));
+        }
+        let opening = |class, blinding| entry.record.opening(rules.schema(), class, blinding);
+        if entry.latest {
+            sums[0].add(&opening(Class::Stock, entry.blindings.stocks));
+        }
+        sums[1].add(&opening(Class::Flow, entry.blindings.flows));
+    }
+    Ok(())
 }
 
 /// A sum of openings, wide enough for any number of records.

@@ -74,6 +74,16 @@ impl Column {
         }
     }
 
+    /// The same openings under this schema or a later version of theirs. None when they are of a later one.
+    #[must_use]
+    pub fn under(&self, schema: &Schema) -> Option<Self> {
+        Some(Self {
+            leaves: self.leaves,
+            stocks: self.stocks.under(schema, Class::Stock)?,
+            flows: self.flows.under(schema, Class::Flow)?,
+        })
+    }
+
     /// The opening of one class.
     #[must_use]
     pub fn opening(&self, class: Class) -> &Opening {
@@ -191,9 +201,12 @@ impl Vault {
             });
         }
         let schema = opener.schema();
-        let mut column = self
-            .column(progress.prepared)?
-            .unwrap_or_else(|| Column::zero(schema));
+        let mut column = match self.column(progress.prepared)? {
+            None => Column::zero(schema),
+            Some(column) => column
+                .under(schema)
+                .ok_or(VaultError::Damaged(family::COLUMNS))?,
+        };
         let parts = new
             .kept
             .par_iter()

@@ -1,6 +1,8 @@
 //! What the vault keeps about a person, and how commitments open from it.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use zeroize::Zeroizing;
@@ -121,16 +123,29 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// Opens the commitments of an agency's entries.
+/// Opens the commitments of an agency's entries, whatever version of the schema they follow: under a later
+/// version an entry has zeros for what was appended, and its commitments and blindings stay what they are.
 pub struct Opener {
     chain: ChainId,
     agency: AgencyId,
     schema: Schema,
     digest: Digest32,
+    /// Versions before, by number and length. They need not be kept anywhere: attributes are only appended, so
+    /// an earlier version is the beginning of this one.
+    earlier: RwLock<BTreeMap<(u32, usize), Arc<Earlier>>>,
 }
 
+/// An earlier version of a schema.
+struct Earlier {
+    schema: Schema,
+    digest: Digest32,
+}
+
+/// Earlier versions that an opener remembers. More can be made again.
+const MAX_EARLIER: usize = 64;
+
 impl Opener {
-    /// For the entries of one agency under one schema.
+    /// For the entries of one agency under one schema and those before it.
     #[must_use]
     pub fn new(chain: ChainId, agency: AgencyId, schema: &Schema) -> Self {
         Self {
@@ -138,42 +153,79 @@ impl Opener {
             agency,
             digest: schema.digest(),
             schema: schema.clone(),
+            earlier: RwLock::default(),
         }
     }
 
     /// Both blindings of an entry.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`] when the entry follows another schema.
+    /// [`VaultError::Damaged`] when the entry follows neither this schema nor one before it.
     pub fn blindings(
         &self,
         subject: &Subject,
         entry: &Entry,
     ) -> Result<RecordBlindings, VaultError> {
-        if entry.schema != self.schema.version()
-            || entry.record.encoded().len() != self.schema.len()
-        {
-            return Err(VaultError::Damaged("entries"));
+        let length = entry.record.encoded().len();
+        if (entry.schema, length) == (self.schema.version(), self.schema.len()) {
+            return Ok(self.derive(subject, entry, &self.schema, &self.digest));
         }
+        let earlier = self.earlier(entry.schema, length)?;
+        Ok(self.derive(subject, entry, &earlier.schema, &earlier.digest))
+    }
+
+    fn derive(
+        &self,
+        subject: &Subject,
+        entry: &Entry,
+        schema: &Schema,
+        digest: &Digest32,
+    ) -> RecordBlindings {
         let context = BlindingContext {
             chain: self.chain.as_bytes(),
             agency: self.agency.0,
-            schema: &self.digest,
+            schema: digest,
             batch: entry.batch,
             index: subject.index.as_bytes(),
         };
-        Ok(RecordBlindings::derive(
-            &subject.salt,
-            &context,
-            &self.schema,
-            &entry.record,
-        ))
+        RecordBlindings::derive(&subject.salt, &context, schema, &entry.record)
     }
 
-    /// The opening of one of an entry's commitments.
+    /// The version with this number and this many attributes.
+    fn earlier(&self, version: u32, length: usize) -> Result<Arc<Earlier>, VaultError> {
+        let damaged = VaultError::Damaged("entries");
+        if version >= self.schema.version() || length > self.schema.len() {
+            return Err(damaged);
+        }
+        let known = self.earlier.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.get(&(version, length)) {
+            return Ok(found.clone());
+        }
+        drop(known);
+        let attributes = self.schema.attributes()[..length].to_vec();
+        let schema = Schema::new(version, attributes).map_err(|_| damaged)?;
+        let digest = schema.digest();
+        let made = Arc::new(Earlier { schema, digest });
+        let mut known = self.earlier.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < MAX_EARLIER {
+            known.insert((version, length), made.clone());
+        }
+        Ok(made)
+    }
+
+    /// An entry's values under this schema.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`] when the entry follows another schema.
+    /// [`VaultError::Damaged`] when it has more of them.
+    pub fn record(&self, entry: &Entry) -> Result<Record, VaultError> {
+        let record = entry.record.under(&self.schema);
+        record.ok_or(VaultError::Damaged("entries"))
+    }
+
+    /// The opening of one of an entry's commitments, under this schema.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`] when the entry follows neither this schema nor one before it.
     pub fn opening(
         &self,
         subject: &Subject,
@@ -185,7 +237,7 @@ impl Opener {
             Class::Stock => blindings.stocks,
             Class::Flow => blindings.flows,
         };
-        Ok(entry.record.opening(&self.schema, class, blinding))
+        Ok(self.record(entry)?.opening(&self.schema, class, blinding))
     }
 
     /// The schema.

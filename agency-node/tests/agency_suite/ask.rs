@@ -18,7 +18,7 @@ use zkbureau_ledger::document::sealed::{Sealed, SealingSecretKey};
 use zkbureau_ledger::ids::{ChainId, Day};
 use zkbureau_ledger::{AnchorConsent, Height, Inquiry, IssuerId, RevokeConsent, SecretKey, TimeMs};
 
-use super::world::{START, World, period, schema};
+use super::world::{START, World, period};
 
 pub const AS_OF: &str = "2024-03";
 const DAY_MS: u64 = 86_400_000;
@@ -104,7 +104,7 @@ impl Plan {
     }
 
     pub fn request(&self, world: &World, subject: &SubjectId) -> FactRequest {
-        let schema = schema();
+        let schema = world.chain.ledger().schema();
         let lender = SecretKey::random(&mut OsRng);
         let terms = RequestTerms {
             chain: chain(world),
@@ -133,7 +133,7 @@ impl Plan {
     }
 
     pub fn consent(&self, world: &World, wallet: &Wallet, request: &FactRequest) -> Consent {
-        let schema = schema();
+        let schema = world.chain.ledger().schema();
         let fields = ConsentFields {
             chain: chain(world),
             consent_id: random()[..16].try_into().unwrap(),

@@ -12,11 +12,11 @@ use zkbureau_ledger::document::sealed::{Sealed, SealingSecretKey};
 use zkbureau_ledger::{AuditId, AuditRequest, AuditorId, Height, SecretKey};
 
 use super::ask::{chain, refusal};
-use super::world::{World, crowd, period, schema};
+use super::world::{World, crowd, period};
 
 const MONTH: &str = "2024-03";
 
-fn request(world: &World) -> AuditRequest {
+pub fn request(world: &World) -> AuditRequest {
     AuditRequest::sign(
         &chain(world),
         AuditorId(1),
@@ -28,7 +28,7 @@ fn request(world: &World) -> AuditRequest {
     )
 }
 
-fn fetch(world: &World, id: AuditId, key: &SecretKey) -> Result<AuditAnswer, AnswerError> {
+pub fn fetch(world: &World, id: AuditId, key: &SecretKey) -> Result<AuditAnswer, AnswerError> {
     let secret = SealingSecretKey::random(&mut OsRng);
     let ask = AuditAsk::new(chain(world), AgencyId(1), id, secret.public(), key);
     let reply = world.agency(1).answer_audit(&ask.to_bytes(), &mut OsRng)?;
@@ -38,9 +38,9 @@ fn fetch(world: &World, id: AuditId, key: &SecretKey) -> Result<AuditAnswer, Ans
 }
 
 /// Verifies an answer against the ledger and gives (balance, payments, statements).
-fn verified(world: &World, answer: &AuditAnswer, at: Height) -> Vec<i128> {
+pub fn verified(world: &World, answer: &AuditAnswer, at: Height) -> Vec<i128> {
     let column = world.chain.ledger().column(at, AgencyId(1)).unwrap();
-    let key = CommitmentKey::new(&schema());
+    let key = CommitmentKey::new(&world.chain.ledger().schema_at(at).unwrap());
     let mut values = Vec::new();
     for part in &answer.columns {
         let statement = ColumnStatement {

@@ -14,7 +14,7 @@ use zkbureau_ledger::document::view::view;
 use zkbureau_ledger::{LightClient, RegistryKey};
 
 use super::ask::{Asking, Plan, Wallet, chain};
-use super::world::{World, person, row, schema};
+use super::world::{World, person, row};
 
 /// Checks every answer from the genesis file on, and proves and verifies the verdicts.
 pub fn verdicts(asking: &Asking<'_>, answers: &[AgencyAnswer]) -> Vec<Verdict> {
@@ -30,11 +30,9 @@ pub fn verdicts(asking: &Asking<'_>, answers: &[AgencyAnswer]) -> Vec<Verdict> {
     let columns = roots.columns(&columns).unwrap();
     let consortium = ledger.registry_proof(at, &RegistryKey::Consortium).unwrap();
     let consortium = roots.consortium(&consortium).unwrap();
-    let query = asking
-        .request
-        .terms
-        .check(&chain(world), &schema())
-        .unwrap();
+    let schema = ledger.registry_proof(at, &RegistryKey::Schema).unwrap();
+    let schema = roots.schema(&schema).unwrap();
+    let query = asking.request.terms.check(&chain(world), &schema).unwrap();
     let input = vrf_input(chain(world).as_bytes(), &asking.wallet.subject);
 
     let leaves: Vec<_> = answers
@@ -60,7 +58,7 @@ pub fn verdicts(asking: &Asking<'_>, answers: &[AgencyAnswer]) -> Vec<Verdict> {
         .collect();
     let plan = FactPlan::new(&query, &views).unwrap();
 
-    let key = CommitmentKey::new(&schema());
+    let key = CommitmentKey::new(&schema);
     let request = asking.request.request_digest();
     let mut items: Vec<(Digest32, _, &Images)> = Vec::new();
     for (answer, agency) in answers.iter().zip(plan.agencies()) {

@@ -12,5 +12,6 @@ mod lender;
 mod publishing;
 mod refusals;
 mod reports;
+mod schemas;
 mod vaults;
 mod world;

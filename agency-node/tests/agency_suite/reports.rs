@@ -14,7 +14,7 @@ use super::ask::{Wallet, chain, send};
 use super::lender::people;
 use super::world::{World, person, schema};
 
-fn report(world: &World, agency: u32, name: &str) -> AgencyReport {
+pub fn report(world: &World, agency: u32, name: &str) -> AgencyReport {
     let wallet = Wallet::new(world, &person(name));
     let reply = send(
         world,

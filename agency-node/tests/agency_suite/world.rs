@@ -17,6 +17,8 @@ use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::period::Period;
 use zkbureau_circuits::schema::{Aggregate, Attribute, Class, Schema};
 use zkbureau_ledger::genesis::{Auditor, Issuer, Policies, Seat};
+use zkbureau_ledger::ids::Day;
+use zkbureau_ledger::transaction::{Change, GovernanceVote, Proposal};
 use zkbureau_ledger::{
     AuditorId, Block, Certificate, Genesis, Height, IssuerId, Ledger, MemoryStore, SecretKey,
     TimeMs, Transaction,
@@ -46,6 +48,35 @@ column = "payment"
 [attributes.statements]
 "#;
 
+/// [`MAP`] for the schema that [`appended`] makes.
+pub const APPENDED_MAP: &str = r#"
+account = "account"
+
+[subject]
+column = "subject"
+id_type = "person"
+
+[period]
+column = "period"
+
+[attributes.balance]
+column = "balance"
+
+[attributes.arrears]
+column = "pay"
+clamp_min = 0
+
+[attributes.payments]
+column = "payment"
+
+[attributes.statements]
+
+[attributes.fees]
+column = "payment"
+
+[attributes.accounts]
+"#;
+
 /// Midnight of 2024-07-01, UTC.
 pub const START: u64 = 1_719_792_000_000;
 pub const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -73,6 +104,26 @@ pub fn schema() -> Schema {
     .unwrap()
 }
 
+/// The next version of [`schema`]: a flow and a stock more.
+pub fn appended() -> Schema {
+    let mut attributes = schema().attributes().to_vec();
+    for (name, class, aggregate) in [
+        ("fees", Class::Flow, Aggregate::Sum),
+        ("accounts", Class::Stock, Aggregate::Count),
+    ] {
+        attributes.push(Attribute {
+            name: name.into(),
+            class,
+            aggregate,
+            min: 0,
+            max: 5000,
+            unit: "units".into(),
+            description: String::new(),
+        });
+    }
+    Schema::new(2, attributes).unwrap()
+}
+
 pub fn period(text: &str) -> Period {
     text.parse().unwrap()
 }
@@ -93,6 +144,18 @@ pub struct Chain {
 impl Chain {
     pub fn ledger(&self) -> Arc<Ledger<MemoryStore>> {
         self.ledger.read().unwrap().clone()
+    }
+
+    /// Has changes adopted; there is one validator.
+    pub fn adopt(&self, changes: Vec<Change>) {
+        let ledger = self.ledger();
+        let proposal = Proposal {
+            title: "Changes".into(),
+            expires: Day(ledger.tip().time_ms.day().0 + 30),
+            changes,
+        };
+        let vote = GovernanceVote::sign(ledger.chain_id(), AgencyId(1), proposal, &self.validator);
+        self.block(vec![vote.into()]).unwrap();
     }
 
     /// Lets time pass.
@@ -333,7 +396,9 @@ impl World {
         fates: &[Fate],
         correct: bool,
     ) -> Result<ImportOutcome, ImportError> {
-        let mapping = Mapping::parse(MAP, &schema()).unwrap();
+        let schema = self.chain.ledger().schema();
+        let map = [MAP, APPENDED_MAP][usize::from(schema.version() > 1)];
+        let mapping = Mapping::parse(map, &schema).unwrap();
         let mut text = "account,subject,period,balance,pay,payment\n".to_owned();
         text.push_str(rows);
         let job = ImportJob {

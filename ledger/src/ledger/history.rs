@@ -4,12 +4,14 @@
 use std::sync::{Arc, PoisonError};
 
 use zkbureau_circuits::encoding::Document;
+use zkbureau_circuits::schema::Schema;
 
 use super::{Ledger, LedgerError, META_FIRST_BLOCK, context_of, load_header, load_height};
 use crate::block::ValidatorSet;
 use crate::consortium::Consortium;
 use crate::ids::{AgencyId, Height, ProposalId};
 use crate::light::ValidatorChange;
+use crate::schema_document::SchemaDocument;
 use crate::state::{EvidenceState, OpenProposals, ProposalState, RegistryKey};
 use crate::store::{Store, Table};
 
@@ -23,6 +25,19 @@ impl<S: Store> Ledger<S> {
         // A height that was pruned meanwhile is no damage.
         self.view(at)?;
         Ok(context?.consortium().clone())
+    }
+
+    /// The schema in force after the block at a height.
+    ///
+    /// # Errors
+    /// [`LedgerError::Pruned`] when the height is not kept.
+    pub fn schema_at(&self, at: Height) -> Result<Schema, LedgerError> {
+        let found = self.read(at, |view| {
+            view.value::<SchemaDocument>(&RegistryKey::Schema)
+        })?;
+        found
+            .map(|document| document.0)
+            .ok_or(LedgerError::Damaged("the schema"))
     }
 
     /// The validators that sign a height, from 1 to one above the last; none beyond.

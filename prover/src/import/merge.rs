@@ -87,11 +87,11 @@ impl Rules<'_> {
                 let (field, reason) = match published.iter().find(|old| old.account == row.account)
                 {
                     None => (self.account_column, Reason::NewAccount { period }),
-                    Some(old) if old.values == row.values => return None,
                     Some(old) => {
-                        let differs = (0..row.values.len())
-                            .find(|i| old.values.get(*i) != row.values.get(*i))
-                            .unwrap_or(0);
+                        // What was appended to the schema since reads as zero in what was published.
+                        let value = |values: &[i64], i: usize| values.get(i).copied().unwrap_or(0);
+                        let differs = (0..row.values.len().max(old.values.len()))
+                            .find(|i| value(&old.values, *i) != value(&row.values, *i))?;
                         let attribute = &self.schema.attributes()[differs + 1];
                         (attribute.name.as_str(), Reason::Changed { period })
                     }
@@ -137,5 +137,50 @@ impl Rules<'_> {
             .map(|v| i64::try_from(*v).expect("checked above"))
             .collect();
         Ok(Record::new(self.schema, &values).expect("checked above"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zkbureau_circuits::schema::{Aggregate, Attribute};
+
+    use super::*;
+
+    #[test]
+    fn a_row_of_an_earlier_schema_has_nothing_in_what_was_appended() {
+        let attribute = |name: &str, class, aggregate, max| Attribute {
+            name: name.into(),
+            class,
+            aggregate,
+            min: 0,
+            max,
+            unit: String::new(),
+            description: String::new(),
+        };
+        let attributes = vec![
+            attribute("present", Class::Stock, Aggregate::Max, 1),
+            attribute("balance", Class::Stock, Aggregate::Sum, 99),
+            attribute("fees", Class::Flow, Aggregate::Sum, 99),
+        ];
+        let schema = Schema::new(2, attributes).expect("valid");
+        let line = |values: &[i64]| Tradeline {
+            account: "x".into(),
+            values: values.to_vec(),
+        };
+        let merge = |row: &[i64], correct| {
+            let rules = Rules {
+                schema: &schema,
+                account_column: "account",
+                correct,
+            };
+            let period = "2024-03".parse().expect("valid");
+            // Published before there were fees.
+            rules.merge(period, vec![(2, line(row))], Some(vec![line(&[5])]))
+        };
+        assert!(matches!(merge(&[5, 0], false), Ok(None)));
+        let rejects = merge(&[5, 3], false).err().expect("a change");
+        assert_eq!(rejects[0].field, "fees");
+        let merged = merge(&[5, 3], true).ok().flatten().expect("a correction");
+        assert_eq!(merged.record.encoded(), [1, 5, 3]);
     }
 }
