@@ -20,7 +20,7 @@ use zkbureau_ledger::transaction::{
 };
 use zkbureau_ledger::{
     AgencyId, AuditorId, Change, Day, Evidence, GovernanceError, Height, IssuerId, Ledger,
-    LightClient, MemoryStore, PublicKey, RegistryKey, SealingKey, SecretKey, Signature,
+    LightClient, MemoryStore, PublicKey, RegistryKey, SealingKey, SecretKey, Signature, TimeMs,
     Transaction, TxError,
 };
 
@@ -579,8 +579,21 @@ fn keys_are_never_used_again() {
         KeyUse {
             party: Party::Agency(ONE),
             role: KeyRole::Validator,
-            since
+            since,
+            until: None,
         }
+    );
+    let proof = ledger
+        .registry_proof(
+            at,
+            &RegistryKey::Key(*validator_key(ONE).public().as_bytes()),
+        )
+        .unwrap();
+    let replaced = decode::<KeyUse>(&proof.value.unwrap());
+    assert_eq!(
+        (replaced.since, replaced.until),
+        (Height(0), Some(since)),
+        "the key before"
     );
 }
 
@@ -955,7 +968,11 @@ fn a_double_vote_is_recorded_once() {
     // A key that is somebody else's, in another role, or nobody's; a height to come.
     for key in [validator_key(ONE), network_key(TWO), new_key(9, 9)] {
         let evidence = double_vote(&ledger, 2, 1, &key, [a, b]);
-        assert_eq!(refusal(&ledger, evidence.into()), TxError::EvidenceKey(TWO));
+        let key = TxError::EvidenceKey {
+            agency: TWO,
+            height: Height(1),
+        };
+        assert_eq!(refusal(&ledger, evidence.into()), key);
     }
     let ahead = double_vote(&ledger, 2, 3, &key, [a, b]);
     assert_eq!(
@@ -1014,6 +1031,48 @@ fn a_double_vote_is_recorded_once() {
     ring.adopt(&ledger, &[1, 3, 4], "Out", out);
     let late = double_vote(&ledger, 2, 3, &key, [a, b]);
     ring.step(&ledger, &[late.into()]);
+}
+
+#[test]
+fn a_key_accuses_its_agency_of_what_it_signed_while_in_force() {
+    let (ledger, mut ring) = open(&[1, 1, 1, 1]);
+    let chain = *ledger.chain_id();
+    let (a, b) = (Some([1; 32]), Some([2; 32]));
+    let (old, new) = (validator_key(TWO), new_key(70, 1));
+    ring.step(&ledger, &[]);
+    ring.add(new_key(70, 1));
+    ring.adopt(&ledger, &[1, 2, 3], "Key", vec![rotate(&chain, TWO, &new)]);
+    // Block 2 is the last that the old key signs.
+    let replaced = ledger.tip().height;
+    assert_eq!(replaced, Height(2));
+    ring.step(&ledger, &[]);
+    let accuse = |ledger: &Ledger<MemoryStore>, key, height| {
+        let evidence = double_vote(ledger, 2, height, key, [a, b]);
+        let time = TimeMs(ledger.tip().time_ms.0 + 1000);
+        let made = ledger
+            .propose(ONE, time, checked(ledger, &[evidence.into()]))
+            .unwrap();
+        made.dropped.is_empty()
+    };
+    // Whoever finds the old key cannot accuse the agency of votes since, nor the new key of votes before.
+    for (height, by_old, by_new) in [
+        (1, true, false),
+        (2, true, false),
+        (3, false, true),
+        (4, false, true),
+    ] {
+        assert_eq!(accuse(&ledger, &old, height), by_old, "{height}");
+        assert_eq!(accuse(&ledger, &new, height), by_new, "{height}");
+    }
+    // Nor of votes after it has left.
+    let out = vec![Change::RemoveAgency(TWO)];
+    ring.adopt(&ledger, &[1, 3, 4], "Out", out);
+    assert_eq!(ledger.tip().height, Height(4));
+    ring.step(&ledger, &[]);
+    assert!(accuse(&ledger, &new, 4));
+    assert!(!accuse(&ledger, &new, 5));
+    // Height 0 has no votes.
+    assert!(!accuse(&ledger, &old, 0));
 }
 
 #[test]

@@ -255,6 +255,17 @@ fn nothing_that_was_tampered_with_gets_in() {
         refused(&fit(&manifest, &bad), &bad);
     }
     assert!(tried * 97 >= total);
+    // A chunk with nothing in it, before and behind the others.
+    for place in [0, 1, chunks.len()] {
+        let mut bad = chunks.clone();
+        bad.insert(place, vec![1]);
+        let mut manifest = fit(&manifest, &bad);
+        manifest.trust_chunks += u32::from(place < 2);
+        assert!(matches!(
+            refused(&manifest, &bad),
+            SnapshotError::Chunk { number, reason: "it is empty" } if number as usize == place
+        ));
+    }
     refused(&manifest, &chunks[..chunks.len() - 1]);
     refused(&fit(&manifest, &[]), &[]);
 

@@ -168,7 +168,7 @@ fn transaction_problem(error: &TxError) -> Problem {
             GovernanceError::Adopted { .. } | GovernanceError::Voted { .. } | GovernanceError::Busy,
         ) => problem.field("proposal"),
         TxError::Evidence(_) => problem.field("signature"),
-        TxError::EvidenceKey(_) => problem.field("key"),
+        TxError::EvidenceKey { .. } => problem.field("key"),
         TxError::EvidenceAhead { height, .. } => problem.field("height").limit(height.0),
         TxError::EvidenceExists { .. } => problem.field("height"),
         TxError::NewDirectory(_) => problem.field("agency"),

@@ -43,8 +43,9 @@ const META_OLDEST: &[u8] = b"oldest";
 const META_FIRST_BLOCK: &[u8] = b"first-block";
 /// There while a snapshot is being imported.
 const META_IMPORT: &[u8] = b"import";
-/// The format of the tables. Format 1 had no governance; nothing of it is in use.
-const FORMAT: &[u8] = &[2];
+/// The format of the tables. Format 1 had no governance, format 2 did not know until when a key was in
+/// force; nothing of either is in use.
+const FORMAT: &[u8] = &[3];
 /// Heights whose state is deleted with one block. More than one, so that a lower `kept_versions`
 /// takes effect; few, so that no block takes long.
 const MAX_PRUNED_PER_BLOCK: usize = 8;

@@ -194,9 +194,14 @@ pub enum TxError {
     /// Two votes are not evidence.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
-    /// The key is not and was not the agency's validator key.
-    #[error("the key is no validator key of {0}")]
-    EvidenceKey(AgencyId),
+    /// The key was not the agency's validator key at the height of the votes.
+    #[error("the key is not the one under which {agency} voted at height {height}")]
+    EvidenceKey {
+        /// The agency.
+        agency: AgencyId,
+        /// Height of the votes.
+        height: Height,
+    },
     /// The evidence is about a height that is not there yet.
     #[error("evidence about height {got}, after the block's height {height}")]
     EvidenceAhead {

@@ -80,7 +80,7 @@ pub enum ChangeError {
 pub(crate) struct Amended {
     pub(crate) consortium: Consortium,
     pub(crate) schema: Arc<Schema>,
-    /// Keys that are new.
+    /// Keys that are new, and those that are no longer in force.
     pub(crate) keys: BTreeMap<[u8; 32], KeyUse>,
     /// Parties that came or left.
     pub(crate) parties: BTreeMap<Party, PartyState>,
@@ -192,7 +192,8 @@ impl<S: Store> Amending<'_, S> {
                 let list = &self.amended.consortium.issuers;
                 match list.binary_search_by_key(&issuer.id, |i| i.id) {
                     Ok(at) => {
-                        self.signing_key(party, Some(&list[at].key.clone()), &issuer.key)?;
+                        let before = list[at].key;
+                        self.signing_key(party, Some(&before), &issuer.key)?;
                         self.amended.consortium.issuers[at] = issuer.clone();
                     }
                     Err(at) => {
@@ -207,7 +208,8 @@ impl<S: Store> Amending<'_, S> {
                 let list = &mut self.amended.consortium.issuers;
                 let party = Party::Issuer(*id);
                 let at = list.binary_search_by_key(id, |i| i.id);
-                list.remove(at.map_err(|_| ChangeError::Unknown(party))?);
+                let gone = list.remove(at.map_err(|_| ChangeError::Unknown(party))?);
+                self.retire(gone.key.as_bytes())?;
                 self.leave(party)
             }
             Change::SetAuditor(auditor) => {
@@ -215,7 +217,8 @@ impl<S: Store> Amending<'_, S> {
                 let list = &self.amended.consortium.auditors;
                 match list.binary_search_by_key(&auditor.id, |a| a.id) {
                     Ok(at) => {
-                        self.signing_key(party, Some(&list[at].key.clone()), &auditor.key)?;
+                        let before = list[at].key;
+                        self.signing_key(party, Some(&before), &auditor.key)?;
                         self.amended.consortium.auditors[at] = auditor.clone();
                     }
                     Err(at) => {
@@ -230,7 +233,8 @@ impl<S: Store> Amending<'_, S> {
                 let list = &mut self.amended.consortium.auditors;
                 let party = Party::Auditor(*id);
                 let at = list.binary_search_by_key(id, |a| a.id);
-                list.remove(at.map_err(|_| ChangeError::Unknown(party))?);
+                let gone = list.remove(at.map_err(|_| ChangeError::Unknown(party))?);
+                self.retire(gone.key.as_bytes())?;
                 self.leave(party)
             }
             Change::NewSchema(schema) => self.new_schema(schema),
@@ -262,7 +266,15 @@ impl<S: Store> Amending<'_, S> {
     }
 
     fn remove_agency(&mut self, id: AgencyId) -> Result<(), Stop> {
-        self.agency(id)?;
+        let gone = self.agency(id)?.clone();
+        for key in [
+            gone.validator_key.as_bytes(),
+            gone.vrf_key.as_bytes(),
+            gone.sealing_key.as_bytes(),
+            gone.network_key.as_bytes(),
+        ] {
+            self.retire(key)?;
+        }
         self.set_power(id, 0);
         self.amended.consortium.agencies.retain(|a| a.id != id);
         self.leave(Party::Agency(id))
@@ -290,7 +302,8 @@ impl<S: Store> Amending<'_, S> {
         self.agency(id)?;
         if let Some(key) = validator {
             self.key(party, KeyRole::Validator, key.as_bytes())?;
-            self.agency(id)?.validator_key = *key;
+            let before = std::mem::replace(&mut self.agency(id)?.validator_key, *key);
+            self.retire(before.as_bytes())?;
         }
         if let Some(key) = vrf {
             // Leaves stand at indexes under the key, and a person must have one leaf.
@@ -302,16 +315,19 @@ impl<S: Store> Amending<'_, S> {
                 return Err(ChangeError::VrfInUse(id).into());
             }
             self.key(party, KeyRole::Vrf, key.as_bytes())?;
-            self.agency(id)?.vrf_key = *key;
+            let before = std::mem::replace(&mut self.agency(id)?.vrf_key, *key);
+            self.retire(before.as_bytes())?;
             self.amended.new_directories.push(id);
         }
         if let Some(key) = sealing {
             self.key(party, KeyRole::Sealing, key.as_bytes())?;
-            self.agency(id)?.sealing_key = *key;
+            let before = std::mem::replace(&mut self.agency(id)?.sealing_key, *key);
+            self.retire(before.as_bytes())?;
         }
         if let Some(key) = network {
             self.key(party, KeyRole::Network, key.as_bytes())?;
-            self.agency(id)?.network_key = *key;
+            let before = std::mem::replace(&mut self.agency(id)?.network_key, *key);
+            self.retire(before.as_bytes())?;
         }
         Ok(())
     }
@@ -329,7 +345,7 @@ impl<S: Store> Amending<'_, S> {
         let list = &mut self.amended.consortium.observers;
         let at = list.binary_search_by_key(key, |o| o.network_key);
         list.remove(at.map_err(|_| ChangeError::UnknownObserver(*key))?);
-        Ok(())
+        self.retire(key.as_bytes())
     }
 
     fn new_schema(&mut self, schema: &Schema) -> Result<(), Stop> {
@@ -367,7 +383,11 @@ impl<S: Store> Amending<'_, S> {
         if before == Some(key) {
             return Ok(());
         }
-        self.key(party, KeyRole::Signing, key.as_bytes())
+        self.key(party, KeyRole::Signing, key.as_bytes())?;
+        match before {
+            Some(before) => self.retire(before.as_bytes()),
+            None => Ok(()),
+        }
     }
 
     /// Takes a key into use. None is used twice, save that a node that has watched may come back,
@@ -385,10 +405,28 @@ impl<S: Store> Amending<'_, S> {
         if before.is_some_and(|used| !returns(used) || watching()) {
             return Err(ChangeError::KeyUsed(*key).into());
         }
-        let since = self.height;
-        self.amended
-            .keys
-            .insert(*key, KeyUse { party, role, since });
+        let (since, until) = (self.height, None);
+        let used = KeyUse {
+            party,
+            role,
+            since,
+            until,
+        };
+        self.amended.keys.insert(*key, used);
+        Ok(())
+    }
+
+    /// Notes that a key is in force no longer.
+    fn retire(&mut self, key: &[u8; 32]) -> Result<(), Stop> {
+        let used = match self.amended.keys.get(key) {
+            Some(used) => Some(*used),
+            None => self.view.value::<KeyUse>(&RegistryKey::Key(*key))?,
+        };
+        // Every key in force is there.
+        if let Some(mut used) = used {
+            used.until = Some(self.height);
+            self.amended.keys.insert(*key, used);
+        }
         Ok(())
     }
 
@@ -436,7 +474,14 @@ pub(super) fn genesis_parties(consortium: &Consortium) -> (Keys, Parties) {
         }
         for (role, key) in held {
             let role = *role;
-            keys.push((**key, KeyUse { party, role, since }));
+            let until = None;
+            let used = KeyUse {
+                party,
+                role,
+                since,
+                until,
+            };
+            keys.push((**key, used));
         }
     };
     for agency in &consortium.agencies {

@@ -343,10 +343,15 @@ impl<'a, S: Store> Small<'a, S> {
         }
         let key = RegistryKey::Key(*evidence.key.as_bytes());
         let used = self.view.value::<KeyUse>(&key)?;
-        let is_theirs =
-            |used: KeyUse| used.party == Party::Agency(agency) && used.role == KeyRole::Validator;
+        // Whoever gets hold of a key that was replaced must not be able to accuse its agency of what
+        // it did since.
+        let is_theirs = |used: KeyUse| {
+            used.party == Party::Agency(agency)
+                && used.role == KeyRole::Validator
+                && used.in_force(height)
+        };
         if !used.is_some_and(is_theirs) {
-            return Err(TxError::EvidenceKey(agency).into());
+            return Err(TxError::EvidenceKey { agency, height }.into());
         }
         let recorded = RegistryKey::Evidence(agency, height);
         if self.evidence.contains_key(&(agency, height))

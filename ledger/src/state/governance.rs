@@ -139,6 +139,16 @@ pub struct KeyUse {
     pub role: KeyRole,
     /// Height of the block that brought it; in force from the next, at genesis from the first.
     pub since: Height,
+    /// Height of the block that replaced it or removed its holder: the last at which it was in force.
+    pub until: Option<Height>,
+}
+
+impl KeyUse {
+    /// Whether the key was in force when the block of a height was made.
+    #[must_use]
+    pub fn in_force(&self, height: Height) -> bool {
+        self.since < height && self.until.is_none_or(|until| height <= until)
+    }
 }
 
 impl Document for KeyUse {

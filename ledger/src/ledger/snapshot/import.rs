@@ -63,6 +63,9 @@ impl<S: Store> Ledger<S> {
             let Some((&CHUNK_VERSION, mut rest)) = bytes.split_first() else {
                 return Err(refuse("its version is unknown"));
             };
+            if rest.is_empty() {
+                return Err(refuse("it is empty"));
+            }
             while !rest.is_empty() {
                 let item =
                     Item::deserialize(&mut rest).map_err(|_| refuse("an item does not decode"))?;
