@@ -305,7 +305,7 @@ pub struct Changes {
 pub struct Vote {
     #[command(flatten)]
     pub place: Place,
-    /// Identifier of the proposal, or enough of its first digits.
+    /// Identifier of the proposal, or its first 16 digits or more.
     pub proposal: String,
     /// Print as JSON.
     #[arg(long)]

@@ -248,7 +248,7 @@ fn vote(cluster: &Cluster, proposal: &serde_json::Value, nodes: &[usize]) -> ser
             let open = list["open"].as_array().unwrap();
             open.iter().any(|open| open["proposal"] == id)
         });
-        last = cluster.json(node, &["governance", "vote", &id[..12], "--json"]);
+        last = cluster.json(node, &["governance", "vote", &id[..16], "--json"]);
     }
     last
 }

@@ -12,8 +12,9 @@ use super::{Failure, agency_of};
 
 /// How long a vote is waited for until it is in a block.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Fewest digits of an identifier that name a proposal.
-const MIN_DIGITS: usize = 4;
+/// Fewest digits of an identifier that name a proposal: whoever opens one chooses its title, so he can search for an
+/// identifier that begins like another with few digits.
+const MIN_DIGITS: usize = 16;
 
 /// Votes for a proposal; the first vote opens it.
 pub fn propose(node: &Node, proposal: Proposal) -> Result<Value, Failure> {

@@ -2,7 +2,9 @@
 //!
 //! # Correctness
 //! Nothing of what the others send is believed: the header is certified by the validators that follow from
-//! the genesis file, and the rebuilt state must have its root. A peer that sends something else only costs time.
+//! the genesis file, and the rebuilt state must have its root. A peer that sends something else only costs time
+//! and room. Neither can be checked before the end, so a state is fetched only if peers with more than a third of the
+//! power name the same one: at least one of them is honest.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt};
-use zkbureau_circuits::encoding::Document;
+use zkbureau_circuits::encoding::{Digest32, Document, hash_parts};
 use zkbureau_ledger::block::ValidatorSet;
 use zkbureau_ledger::genesis::Genesis;
 use zkbureau_ledger::ids::{AgencyId, Height};
@@ -19,13 +21,11 @@ use zkbureau_ledger::ledger::Manifest;
 use zkbureau_ledger::{Ledger, RocksStore};
 
 use super::ask::decode;
-use super::snapshots::SnapshotAsk;
+use super::snapshots::{GRID, SnapshotAsk};
 use crate::network::{AskKind, NetworkHandle};
 
 /// A node without blocks takes a snapshot when the others have at least so many.
 pub const FAR: u64 = 50;
-/// Snapshots stand at heights that are multiples of this, so that several nodes make the same.
-const GRID: u64 = 16;
 /// How long the others may take to say how far they are.
 const TIP_PATIENCE: Duration = Duration::from_secs(5);
 /// How long one answer may take.
@@ -112,12 +112,14 @@ impl Joiner {
     /// [`JoinError`].
     pub async fn fetch(&self, height: Height, folder: &Path) -> Result<(), JoinError> {
         let manifests = self.manifests(height).await;
-        let holders: Vec<AgencyId> = manifests.iter().map(|(peer, _)| *peer).collect();
-        if holders.is_empty() {
+        if manifests.is_empty() {
             return Err(JoinError::Nobody(height));
         }
         let mut last = String::new();
         for (peer, manifest) in &manifests {
+            // The first chunks are this peer's own; all have the others.
+            let mut holders = vec![*peer];
+            holders.extend(manifests.keys().filter(|other| *other != peer));
             let store = match RocksStore::open(folder) {
                 Ok(store) => store,
                 Err(error) => return Err(JoinError::Wrong(error.to_string())),
@@ -140,28 +142,38 @@ impl Joiner {
         Err(JoinError::Wrong(last))
     }
 
-    /// The manifests of those who have the snapshot, as soon as they have written it.
-    async fn manifests(&self, height: Height) -> Vec<(AgencyId, Manifest)> {
+    /// The manifests of those who name the state that more than a third of the power names, as soon as they
+    /// have written it.
+    async fn manifests(&self, height: Height) -> BTreeMap<AgencyId, Manifest> {
         let start = Instant::now();
-        let mut found: BTreeMap<AgencyId, Manifest> = BTreeMap::new();
+        let validators = self.genesis.validator_set();
+        let mut found: BTreeMap<AgencyId, (Digest32, Manifest)> = BTreeMap::new();
+        let mut agreed = None;
         while start.elapsed() < MAKING {
             let missing = self.peers.iter().filter(|peer| !found.contains_key(peer));
             let asks = missing.map(|peer| async {
                 let ask = SnapshotAsk::Manifest(height);
                 let bytes = self.ask(*peer, ask, TIP_PATIENCE).await?;
                 let manifest = Manifest::from_bytes(&bytes).ok()?;
-                (manifest.height() == height).then_some((*peer, manifest))
+                let state = state_of(&manifest);
+                (manifest.height() == height).then_some((*peer, (state, manifest)))
             });
             let more: Vec<_> = join_all(asks).await.into_iter().flatten().collect();
-            let enough = !found.is_empty();
+            let enough = agreed.is_some();
             found.extend(more);
+            let named: BTreeMap<_, _> = found.iter().map(|(p, (state, _))| (*p, *state)).collect();
+            agreed = common_state(&named, &validators);
             // One more round for the slower ones.
             if enough || found.len() == self.peers.len() {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
         }
-        found.into_iter().collect()
+        found
+            .into_iter()
+            .filter(|(_, (state, _))| Some(*state) == agreed)
+            .map(|(peer, (_, manifest))| (peer, manifest))
+            .collect()
     }
 
     /// A chunk, from whoever has the right one.
@@ -172,7 +184,8 @@ impl Joiner {
         number: u32,
     ) -> io::Result<Vec<u8>> {
         let ask = SnapshotAsk::Chunk(manifest.height(), number);
-        let first = usize::try_from(number).unwrap_or_default();
+        let own = number < manifest.trust_chunks;
+        let first = if own { 0 } else { number as usize };
         for attempt in 0..TRIES {
             let peer = holders[(first + attempt) % holders.len()];
             match self.ask(peer, ask, DEADLINE).await {
@@ -183,6 +196,31 @@ impl Joiner {
         }
         Err(io::Error::other(format!("nobody gives chunk {number}")))
     }
+}
+
+/// What a manifest says of the state, without the certificates, which differ.
+fn state_of(manifest: &Manifest) -> Digest32 {
+    let own = manifest.trust_chunks as usize;
+    let chunks = manifest.chunks.get(own..).unwrap_or_default();
+    let header = manifest.signed.header.hash();
+    hash_parts(
+        "zkbureau/join-state/v1",
+        &[&header, &manifest.roots.state_root(), &chunks.concat()],
+    )
+}
+
+/// The state that more than a third of the power names, and none names with more.
+fn common_state(
+    named: &BTreeMap<AgencyId, Digest32>,
+    validators: &ValidatorSet,
+) -> Option<Digest32> {
+    let mut powers: BTreeMap<Digest32, u128> = BTreeMap::new();
+    for (agency, state) in named {
+        let power = validators.get(*agency).map_or(0, |v| u128::from(v.power));
+        *powers.entry(*state).or_default() += power;
+    }
+    let (state, power) = powers.into_iter().max_by_key(|(_, power)| *power)?;
+    (3 * power > validators.total_power()).then_some(state)
 }
 
 /// The greatest height that more than a third of the power has: at least one of them is honest.
@@ -207,14 +245,34 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn one_of_four_does_not_say_how_far_the_chain_is() {
+    fn four() -> ValidatorSet {
         let validator = |n| Validator {
             agency: AgencyId(n),
             key: SecretKey::random(&mut OsRng).public(),
             power: 1,
         };
-        let four = ValidatorSet::new((1..=4).map(validator).collect());
+        ValidatorSet::new((1..=4).map(validator).collect())
+    }
+
+    #[test]
+    fn one_of_four_does_not_say_what_the_state_is() {
+        let four = four();
+        let common = |named: &[(u32, u8)]| {
+            let named = named
+                .iter()
+                .map(|(id, state)| (AgencyId(*id), [*state; 32]));
+            common_state(&named.collect(), &four)
+        };
+        assert_eq!(common(&[]), None);
+        assert_eq!(common(&[(1, 9)]), None, "whoever answers first");
+        assert_eq!(common(&[(1, 9), (2, 1)]), None);
+        assert_eq!(common(&[(1, 9), (2, 1), (3, 1)]), Some([1; 32]));
+        assert_eq!(common(&[(7, 9), (8, 9), (9, 9)]), None, "no validators");
+    }
+
+    #[test]
+    fn one_of_four_does_not_say_how_far_the_chain_is() {
+        let four = four();
         let tips = |heights: &[(u32, u64)]| {
             let tips = heights.iter().map(|(id, h)| (AgencyId(*id), Height(*h)));
             common(&tips.collect(), &four)
