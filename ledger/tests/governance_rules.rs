@@ -1076,6 +1076,28 @@ fn a_key_accuses_its_agency_of_what_it_signed_while_in_force() {
 }
 
 #[test]
+fn a_block_takes_few_double_votes_of_one_agency() {
+    let (ledger, ring) = open(&[1, 1, 1, 1]);
+    for _ in 0..6 {
+        ring.step(&ledger, &[]);
+    }
+    let votes = [Some([1; 32]), Some([2; 32])];
+    let of = |agency: u32, height| {
+        let key = validator_key(AgencyId(agency));
+        Transaction::from(double_vote(&ledger, agency, height, &key, votes))
+    };
+    // One agency accuses itself at every height; another's double vote is not crowded out.
+    let mut all: Vec<_> = (1..=6).map(|height| of(2, height)).collect();
+    all.push(of(3, 1));
+    let made = propose(&ledger, &all);
+    assert_eq!(made.dropped, vec![]);
+    assert_eq!(made.deferred, vec![all[4].hash(), all[5].hash()]);
+    assert_eq!(made.executed.block().transactions.len(), 5);
+    ring.step(&ledger, &all[..4]);
+    ring.step(&ledger, &all[4..]);
+}
+
+#[test]
 fn a_weak_sealing_key_does_not_decode() {
     // Keys are canonical and of large order wherever they enter, so also in a vote.
     assert!(SealingKey::from_bytes(&[0; 32]).is_err());

@@ -18,7 +18,11 @@ const MIN_DIGITS: usize = 16;
 
 /// Votes for a proposal; the first vote opens it.
 pub fn propose(node: &Node, proposal: Proposal) -> Result<Value, Failure> {
-    let agency = agency_of(node, None)?;
+    let agency = agency_of(node, None).map_err(|_| {
+        Failure::usage(anyhow!(
+            "a sandbox runs all agencies and takes no votes; governance needs a node per agency"
+        ))
+    })?;
     agency.check_standing()?;
     let id = proposal.id();
     let vote = GovernanceVote::sign(

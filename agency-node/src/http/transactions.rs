@@ -171,6 +171,7 @@ fn transaction_problem(error: &TxError) -> Problem {
         TxError::EvidenceKey { .. } => problem.field("key"),
         TxError::EvidenceAhead { height, .. } => problem.field("height").limit(height.0),
         TxError::EvidenceExists { .. } => problem.field("height"),
+        TxError::EvidenceFull { limit, .. } => problem.field("agency").limit(*limit as u64),
         TxError::NewDirectory(_) => problem.field("agency"),
         TxError::UnknownAgency(_) => problem.field("agency"),
         TxError::UnknownAuditor(_) => problem.field("auditor"),

@@ -210,6 +210,14 @@ pub enum TxError {
         /// Height of the votes.
         got: Height,
     },
+    /// The block holds as much evidence against the agency as it may.
+    #[error("a block takes evidence of {limit} double votes of {agency}")]
+    EvidenceFull {
+        /// The agency.
+        agency: AgencyId,
+        /// The limit.
+        limit: usize,
+    },
     /// A double vote of the agency at the height is on the ledger already.
     #[error("a double vote of {agency} at height {height} is recorded")]
     EvidenceExists {
@@ -305,6 +313,7 @@ impl TxError {
         match self {
             Self::ColumnOpened(_)
             | Self::AnchorsFull { .. }
+            | Self::EvidenceFull { .. }
             | Self::Governance(GovernanceError::Busy) => true,
             // Its predecessor may still arrive.
             Self::Number { expected, got, .. } => got > expected,

@@ -26,6 +26,9 @@ use crate::transaction::{
 };
 use crate::tree::{TreeError, Write};
 
+/// Most double votes of one agency that a block records.
+const MAX_EVIDENCE: usize = 4;
+
 /// The registry while a block is applied to it.
 pub(super) struct Small<'a, S> {
     context: &'a Context,
@@ -358,6 +361,12 @@ impl<'a, S: Store> Small<'a, S> {
             || self.view.value::<EvidenceState>(&recorded)?.is_some()
         {
             return Err(TxError::EvidenceExists { agency, height }.into());
+        }
+        // A validator can sign any number of votes twice, for every height: it must not fill blocks with them.
+        let against = (agency, Height(0))..=(agency, Height(u64::MAX));
+        if self.evidence.range(against).count() >= MAX_EVIDENCE {
+            let limit = MAX_EVIDENCE;
+            return Err(TxError::EvidenceFull { agency, limit }.into());
         }
         self.evidence.insert(
             (agency, height),
