@@ -11,9 +11,11 @@
 //! - [`fact`]: the request language, linear images and verdicts;
 //! - [`directory`]: the verifiable random function that hides subject identifiers;
 //! - [`audit`]: openings of column totals;
-//! - [`scorecard`]: scores under public cards, in zero knowledge.
+//! - [`scorecard`]: scores under public cards, in zero knowledge;
+//! - [`ceremony`]: who made the keys of scorecards, checked when one is loaded.
 
 pub mod audit;
+pub mod ceremony;
 pub mod commitment;
 pub mod directory;
 pub mod encoding;

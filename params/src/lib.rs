@@ -29,6 +29,24 @@ pub mod domain {
     pub const CARD: &str = "zkbureau/card/v1";
     /// Transcript of a scorecard proof and its link.
     pub const SCORECARD: &str = "zkbureau/scorecard/v1";
+    /// Where a ceremony starts: its title and size.
+    pub const CEREMONY_START: &str = "zkbureau/ceremony-start/v1";
+    /// A contribution to phase 1 of a ceremony.
+    pub const CEREMONY_POWERS: &str = "zkbureau/ceremony-powers/v1";
+    /// The circuit that phase 2 of a ceremony is for.
+    pub const CEREMONY_CIRCUIT: &str = "zkbureau/ceremony-circuit/v1";
+    /// Where phase 2 of a ceremony starts.
+    pub const CEREMONY_PHASE_TWO: &str = "zkbureau/ceremony-phase-two/v1";
+    /// A contribution to phase 2 of a ceremony.
+    pub const CEREMONY_DELTA: &str = "zkbureau/ceremony-delta/v1";
+    /// Transcript of a contribution's proofs of knowledge.
+    pub const CEREMONY_KNOWLEDGE: &str = "zkbureau/ceremony-knowledge/v1";
+    /// Derivation of a contribution's secrets.
+    pub const CEREMONY_SECRET: &str = "zkbureau/ceremony-secret/v1";
+    /// Digest of powers or queries.
+    pub const CEREMONY_STATE: &str = "zkbureau/ceremony-state/v1";
+    /// Random weights of whoever verifies a ceremony.
+    pub const CEREMONY_WEIGHTS: &str = "zkbureau/ceremony-weights/v1";
     /// Content hash of a scorecard's verifying key.
     pub const SCORECARD_KEY: &str = "zkbureau/scorecard-key/v1";
     /// A scorecard proof with its link.
@@ -103,6 +121,15 @@ mod tests {
             GENERATOR_ATTRIBUTE,
             GENERATOR_BIT,
             SCHEMA,
+            CEREMONY_START,
+            CEREMONY_POWERS,
+            CEREMONY_CIRCUIT,
+            CEREMONY_PHASE_TWO,
+            CEREMONY_DELTA,
+            CEREMONY_KNOWLEDGE,
+            CEREMONY_SECRET,
+            CEREMONY_STATE,
+            CEREMONY_WEIGHTS,
             BLINDING,
             RANGE_BATCH,
             LINEAR_IMAGE,

@@ -14,7 +14,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 pub(super) const PROOF_BYTES: usize = 128;
 
 /// 32 little-endian bytes of a field element.
-pub(super) fn fr_bytes(x: &Fr) -> [u8; 32] {
+pub(crate) fn fr_bytes(x: &Fr) -> [u8; 32] {
     let bytes = x.into_bigint().to_bytes_le();
     bytes.try_into().expect("four words are 32 bytes")
 }
@@ -31,7 +31,7 @@ pub(super) fn fr_from_bytes(bytes: &[u8; 32]) -> Option<Fr> {
 
 /// A field element on the wire. Only reduced elements decode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FrBytes(pub(super) Fr);
+pub(crate) struct FrBytes(pub(crate) Fr);
 
 impl BorshSerialize for FrBytes {
     fn serialize<W: Write>(&self, writer: &mut W) -> std::io::Result<()> {

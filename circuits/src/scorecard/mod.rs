@@ -35,6 +35,7 @@ mod tests;
 
 pub use card::{Bin, Card, Measure, Reference, Span, Variable};
 pub use claim::{Claim, ReasonSet, Reasons};
+pub(crate) use encoding::{FrBytes, fr_bytes};
 pub use error::{CardError, KeyError, SchemaMismatch};
 pub use evaluate::{EvaluateError, Score};
 pub use keys::{ProvingKey, VerifyingKey, test_key};

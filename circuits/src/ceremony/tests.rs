@@ -1,0 +1,1 @@
+//! Minutes that are refused.
