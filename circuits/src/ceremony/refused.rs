@@ -50,6 +50,8 @@ pub enum Step {
     },
     /// A finished key.
     Key,
+    /// The transcript as a whole.
+    Transcript,
 }
 
 impl fmt::Display for Step {
@@ -70,6 +72,7 @@ impl fmt::Display for Step {
             Self::Specialisation => f.write_str("specialisation"),
             Self::Queries { number, name } => after(f, "phase 2, queries", number, name),
             Self::Key => f.write_str("key"),
+            Self::Transcript => f.write_str("transcript"),
         }
     }
 }
@@ -189,6 +192,9 @@ pub enum Flaw {
         /// The key's.
         got: usize,
     },
+    /// A contribution that must be there is not.
+    #[error("no contribution has the hash {0}")]
+    Missing(String),
     /// `delta = gamma`.
     #[error("delta equals gamma: with such a key proofs are made without a witness")]
     DeltaGamma,

@@ -6,6 +6,8 @@ use super::{
     MAX_BINS, MAX_EDGE, MAX_LABEL, MAX_LAG, MAX_NAME, MAX_POINTS, MAX_SCALE, MAX_VARIABLES,
     SHORTFALL_BITS, VALUE_BITS,
 };
+use crate::ceremony::Refused;
+use crate::error::DecodeError;
 use crate::ids::AgencyId;
 
 /// A card is not valid. Bins are counted from 1.
@@ -220,7 +222,7 @@ pub enum SchemaMismatch {
 }
 
 /// A key is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum KeyError {
     /// The bytes are no key: truncated, too long, or a point outside its group.
     #[error("not an encoded key, or a point of it is not in its group")]
@@ -247,4 +249,10 @@ pub enum KeyError {
     /// Two encodings of one secret disagree.
     #[error("{0} differs between the two groups")]
     Disagree(&'static str),
+    /// The minutes of the key's ceremony are not encoded as they should be.
+    #[error("the minutes of the key's ceremony: {0}")]
+    Minutes(DecodeError),
+    /// The key's ceremony is refused, or the key is not the ceremony's.
+    #[error("the key's ceremony: {0}")]
+    Ceremony(#[from] Refused),
 }

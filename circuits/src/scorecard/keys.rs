@@ -19,7 +19,8 @@ use zkbureau_params::domain;
 
 use super::error::KeyError;
 use super::relation::{INPUTS, ScorecardCircuit};
-use crate::encoding::{Digest32, hash_parts};
+use crate::ceremony::{Flaw, Minutes, Step, circuit_hash};
+use crate::encoding::{Digest32, Document, hash_parts};
 
 /// Bytes of a compressed point of G1, of G2, and of a list's length.
 const G1_BYTES: usize = 32;
@@ -33,6 +34,8 @@ pub(super) struct Shape {
     pub(super) witnesses: usize,
     /// Size of the evaluation domain.
     pub(super) domain: usize,
+    /// The hash by which ceremonies name the circuit.
+    hash: Digest32,
 }
 
 pub(super) fn shape() -> &'static Shape {
@@ -50,7 +53,9 @@ pub(super) fn shape() -> &'static Shape {
         let matrices = (all.remove(R1CS_PREDICATE_LABEL)).expect("all constraints are R1CS");
         let constraints = cs.num_constraints();
         let domain = GeneralEvaluationDomain::<Fr>::new(constraints + INPUTS + 1);
+        let hash = circuit_hash(&matrices, INPUTS + 1, cs.num_witness_variables());
         Shape {
+            hash,
             matrices,
             constraints,
             witnesses: cs.num_witness_variables(),
@@ -59,11 +64,31 @@ pub(super) fn shape() -> &'static Shape {
     })
 }
 
+/// Where a key comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The bytes do not say, as those of test keys: somebody may know its trapdoor. Whether such a key
+    /// is taken is for its content hash to say.
+    Unstated,
+    /// A ceremony with these minutes: complete, each contribution with its proof of knowledge, and the
+    /// key's alpha, beta, gamma and delta are theirs.
+    Ceremony(Box<Minutes>),
+}
+
+impl Origin {
+    fn append(&self, out: &mut Vec<u8>) {
+        if let Self::Ceremony(minutes) = self {
+            out.extend(minutes.to_bytes());
+        }
+    }
+}
+
 /// A verifying key that passed every check.
 #[derive(Clone)]
 pub struct VerifyingKey {
     prepared: PreparedVerifyingKey<Bn254>,
     hash: Digest32,
+    origin: Origin,
 }
 
 impl std::fmt::Debug for VerifyingKey {
@@ -75,6 +100,8 @@ impl std::fmt::Debug for VerifyingKey {
 impl VerifyingKey {
     /// Length of the encoding.
     pub const BYTES: usize = G1_BYTES + 3 * G2_BYTES + LENGTH_BYTES + (INPUTS + 1) * G1_BYTES;
+    /// Longest file: the key and the minutes of its ceremony.
+    pub const MAX_BYTES: usize = Self::BYTES + Minutes::MAX_BYTES;
 
     /// Checks a key.
     ///
@@ -111,35 +138,87 @@ impl VerifyingKey {
         Ok(Self {
             prepared: prepare_verifying_key(&vk),
             hash,
+            origin: Origin::Unstated,
         })
     }
 
-    /// Reads a key. Every point is checked to be in its group.
+    /// Checks a key with the minutes of its ceremony.
+    ///
+    /// # Errors
+    /// [`KeyError`], also when the ceremony was for another circuit, has fewer than two contributions in
+    /// a phase, or ended with another alpha, beta or delta than the key's.
+    pub fn of_ceremony(
+        vk: ark_groth16::VerifyingKey<Bn254>,
+        minutes: Minutes,
+    ) -> Result<Self, KeyError> {
+        let mut key = Self::new(vk)?;
+        let standing = minutes.check_complete()?;
+        let circuit = minutes.phase_two.as_ref().map(|two| two.circuit);
+        if circuit != Some(shape().hash) || 1 << minutes.log_size != shape().domain {
+            return Err(Flaw::Circuit.at(Step::Specialisation).into());
+        }
+        standing.check_key(&key.prepared.vk)?;
+        key.origin = Origin::Ceremony(Box::new(minutes));
+        Ok(key)
+    }
+
+    /// Reads a key: the bytes of [`Self::to_bytes`] or of [`Self::to_file`]. Every point is checked to
+    /// be in its group, and the minutes of its ceremony, if there are any, as by
+    /// [`Self::of_ceremony`].
     ///
     /// # Errors
     /// [`KeyError`] when the bytes are no key, the key fails a check, or its content hash is not the
     /// expected one.
     pub fn from_bytes(bytes: &[u8], expected: &Digest32) -> Result<Self, KeyError> {
-        // The length bounds what the decoder allocates.
-        if bytes.len() != Self::BYTES {
-            return Err(KeyError::Malformed);
-        }
-        let vk = ark_groth16::VerifyingKey::deserialize_compressed(bytes)
-            .map_err(|_| KeyError::Malformed)?;
-        if compressed(&vk) != bytes {
-            return Err(KeyError::Malformed);
-        }
-        let key = Self::new(vk)?;
+        let key = Self::read(bytes)?;
         if key.hash != *expected {
             return Err(KeyError::Hash);
         }
         Ok(key)
     }
 
-    /// The canonical bytes.
+    /// [`Self::from_bytes`] for whoever compares the content hash themselves.
+    ///
+    /// # Errors
+    /// [`KeyError`] when the bytes are no key, or the key fails a check.
+    pub fn read(bytes: &[u8]) -> Result<Self, KeyError> {
+        // The length bounds what the decoder allocates.
+        let (own, minutes) = split(bytes, Self::BYTES)?;
+        let vk = ark_groth16::VerifyingKey::deserialize_compressed(own)
+            .map_err(|_| KeyError::Malformed)?;
+        if compressed(&vk) != own {
+            return Err(KeyError::Malformed);
+        }
+        match minutes {
+            None => Self::new(vk),
+            Some(minutes) => Self::of_ceremony(vk, minutes),
+        }
+    }
+
+    /// The canonical bytes, without the minutes of a ceremony.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         compressed(&self.prepared.vk)
+    }
+
+    /// The bytes of a file: the key, and the minutes of its ceremony if there was one.
+    #[must_use]
+    pub fn to_file(&self) -> Vec<u8> {
+        let mut bytes = self.to_bytes();
+        self.origin.append(&mut bytes);
+        bytes
+    }
+
+    /// Where the key comes from.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The key as arkworks knows it, for benches and ceremonies.
+    #[must_use]
+    pub fn arkworks(&self) -> &ark_groth16::VerifyingKey<Bn254> {
+        &self.prepared.vk
     }
 
     /// The content hash, under which the ledger names the key.
@@ -156,6 +235,16 @@ impl VerifyingKey {
     pub(super) fn prepared(&self) -> &PreparedVerifyingKey<Bn254> {
         &self.prepared
     }
+}
+
+/// The bytes of a key, and the minutes behind it.
+fn split(bytes: &[u8], length: usize) -> Result<(&[u8], Option<Minutes>), KeyError> {
+    let (own, rest) = (bytes.split_at_checked(length)).ok_or(KeyError::Malformed)?;
+    if rest.is_empty() {
+        return Ok((own, None));
+    }
+    let minutes = Minutes::from_bytes(rest).map_err(KeyError::Minutes)?;
+    Ok((own, Some(minutes)))
 }
 
 fn compressed<T: CanonicalSerialize>(value: &T) -> Vec<u8> {
@@ -188,6 +277,12 @@ impl ProvingKey {
         VerifyingKey::BYTES + g1 * G1_BYTES + variables * G2_BYTES + 5 * LENGTH_BYTES
     }
 
+    /// Longest file: the key and the minutes of its ceremony.
+    #[must_use]
+    pub fn max_bytes() -> usize {
+        Self::bytes() + Minutes::MAX_BYTES
+    }
+
     /// Checks a key.
     ///
     /// # Errors
@@ -196,6 +291,25 @@ impl ProvingKey {
     /// ceremony's verification to say; a wrong query makes proofs that do not verify.
     pub fn new(pk: ark_groth16::ProvingKey<Bn254>) -> Result<Self, KeyError> {
         let verifying = VerifyingKey::new(pk.vk.clone())?;
+        Self::with(pk, verifying)
+    }
+
+    /// Checks a key with the minutes of its ceremony.
+    ///
+    /// # Errors
+    /// [`KeyError`], as [`Self::new`] and [`VerifyingKey::of_ceremony`].
+    pub fn of_ceremony(
+        pk: ark_groth16::ProvingKey<Bn254>,
+        minutes: Minutes,
+    ) -> Result<Self, KeyError> {
+        let verifying = VerifyingKey::of_ceremony(pk.vk.clone(), minutes)?;
+        Self::with(pk, verifying)
+    }
+
+    fn with(
+        pk: ark_groth16::ProvingKey<Bn254>,
+        verifying: VerifyingKey,
+    ) -> Result<Self, KeyError> {
         let s = shape();
         let variables = INPUTS + 1 + s.witnesses;
         for (what, expected, got) in [
@@ -229,32 +343,50 @@ impl ProvingKey {
         })
     }
 
-    /// Reads a key. Every point is checked to be in its group.
+    /// Reads a key: the bytes of [`Self::to_bytes`] or of [`Self::to_file`]. Every point is checked to
+    /// be in its group, and the minutes of its ceremony if there are any.
     ///
     /// # Errors
     /// [`KeyError`] when the bytes are no key, the key fails a check, or the content hash of its
     /// verifying key is not the expected one.
     pub fn from_bytes(bytes: &[u8], expected: &Digest32) -> Result<Self, KeyError> {
-        if bytes.len() != Self::bytes() {
-            return Err(KeyError::Malformed);
-        }
-        let mut rest = bytes;
-        let pk = ark_groth16::ProvingKey::deserialize_compressed(&mut rest)
-            .map_err(|_| KeyError::Malformed)?;
-        if !rest.is_empty() {
-            return Err(KeyError::Malformed);
-        }
-        let key = Self::new(pk)?;
+        let key = Self::read(bytes)?;
         if key.verifying.hash != *expected {
             return Err(KeyError::Hash);
         }
         Ok(key)
     }
 
-    /// The canonical bytes.
+    /// [`Self::from_bytes`] for whoever compares the content hash themselves.
+    ///
+    /// # Errors
+    /// [`KeyError`] when the bytes are no key, or the key fails a check.
+    pub fn read(bytes: &[u8]) -> Result<Self, KeyError> {
+        let (own, minutes) = split(bytes, Self::bytes())?;
+        let mut rest = own;
+        let pk = ark_groth16::ProvingKey::deserialize_compressed(&mut rest)
+            .map_err(|_| KeyError::Malformed)?;
+        if !rest.is_empty() {
+            return Err(KeyError::Malformed);
+        }
+        match minutes {
+            None => Self::new(pk),
+            Some(minutes) => Self::of_ceremony(pk, minutes),
+        }
+    }
+
+    /// The canonical bytes, without the minutes of a ceremony.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         compressed(&self.inner)
+    }
+
+    /// The bytes of a file: the key, and the minutes of its ceremony if there was one.
+    #[must_use]
+    pub fn to_file(&self) -> Vec<u8> {
+        let mut bytes = self.to_bytes();
+        self.verifying.origin.append(&mut bytes);
+        bytes
     }
 
     /// The verifying key.

@@ -38,7 +38,7 @@ pub use claim::{Claim, ReasonSet, Reasons};
 pub(crate) use encoding::{FrBytes, fr_bytes};
 pub use error::{CardError, KeyError, SchemaMismatch};
 pub use evaluate::{EvaluateError, Score};
-pub use keys::{ProvingKey, VerifyingKey, test_key};
+pub use keys::{Origin, ProvingKey, VerifyingKey, test_key};
 pub use link::{Commitment, ValueOpening, commitment, opening};
 pub use prove::{arkworks_instance, prove};
 pub use relation::ScorecardCircuit;

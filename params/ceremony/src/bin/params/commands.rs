@@ -153,8 +153,8 @@ fn finish(args: &Finish) -> Result<()> {
     let key = ProvingKey::of_ceremony(done.proving_key()?, transcript.minutes().clone())?;
     let verifying = key.verifying();
     let folder = files::part_folder(&args.output)?;
-    files::write(&folder.join("scorecard.pk"), &key.to_bytes())?;
-    files::write(&folder.join("scorecard.vk"), &verifying.to_bytes())?;
+    files::write(&folder.join("scorecard.pk"), &key.to_file())?;
+    files::write(&folder.join("scorecard.vk"), &verifying.to_file())?;
     let summary = summary(&done, &transcript, verifying.hash());
     let text = format!("{:#}\n", summary);
     files::write(&folder.join("provenance.json"), text.as_bytes())?;
@@ -208,7 +208,7 @@ fn contains(done: &Verified<'_>, hashes: &[String]) -> Result<()> {
         let standing = done.standing();
         let mut all = (standing.powers_hashes().iter()).chain(standing.delta_hashes());
         if !all.any(|h| h[..] == wanted) {
-            return Err(Flaw::Missing(hash.clone()).at(Step::Title).into());
+            return Err(Flaw::Missing(hash.clone()).at(Step::Transcript).into());
         }
     }
     Ok(())
