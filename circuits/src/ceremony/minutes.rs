@@ -1,7 +1,7 @@
 //! The minutes: who contributed what, in order (spec: `params/spec/ceremony.md`, heading "Minutes").
 
-use ark_bn254::Fr;
-use ark_ec::CurveGroup;
+use ark_bn254::{Fr, G1Affine};
+use ark_ec::{AffineRepr, CurveGroup};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rand_core::{CryptoRng, RngCore};
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -250,7 +250,8 @@ impl Minutes {
         check_count(1, self.powers.len())
     }
 
-    /// [`Self::check`], and that both phases have the contributions that a key needs.
+    /// [`Self::check`], that both phases have the contributions that a key needs, and that delta is
+    /// not gamma.
     ///
     /// # Errors
     /// [`Refused`], naming the first step that fails.
@@ -258,6 +259,13 @@ impl Minutes {
         let standing = self.check()?;
         let two = (self.phase_two.as_ref()).ok_or_else(|| Flaw::NotBegun.at(Step::Phase(2)))?;
         check_count(2, two.contributions.len())?;
+        // Contributors who know each other's secrets can undo them.
+        if standing.delta() == G1Affine::generator() {
+            return Err(Flaw::DeltaGamma.at(Step::Queries {
+                number: two.contributions.len(),
+                name: (two.contributions.last()).map_or_else(String::new, |c| c.name.clone()),
+            }));
+        }
         Ok(standing)
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Shape {
     /// Size of the evaluation domain.
     pub(super) domain: usize,
     /// The hash by which ceremonies name the circuit.
-    hash: Digest32,
+    pub(super) hash: Digest32,
 }
 
 pub(super) fn shape() -> &'static Shape {
@@ -306,10 +306,7 @@ impl ProvingKey {
         Self::with(pk, verifying)
     }
 
-    fn with(
-        pk: ark_groth16::ProvingKey<Bn254>,
-        verifying: VerifyingKey,
-    ) -> Result<Self, KeyError> {
+    fn with(pk: ark_groth16::ProvingKey<Bn254>, verifying: VerifyingKey) -> Result<Self, KeyError> {
         let s = shape();
         let variables = INPUTS + 1 + s.witnesses;
         for (what, expected, got) in [

@@ -76,7 +76,11 @@ impl Verified<'_> {
         part("beta", own.beta_g2 == key.beta_g2)?;
         part("gamma", own.gamma_g2 == key.gamma_g2)?;
         part("delta", own.delta_g2 == key.delta_g2)?;
-        same("bases of public inputs", &own.gamma_abc_g1, &key.gamma_abc_g1)
+        same(
+            "bases of public inputs",
+            &own.gamma_abc_g1,
+            &key.gamma_abc_g1,
+        )
     }
 
     /// Hash of the circuit.

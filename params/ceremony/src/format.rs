@@ -84,11 +84,9 @@ impl Transcript {
         let minutes = Minutes::from_bytes(take(&mut rest, length, "the minutes")?)
             .map_err(FormatError::Minutes)?;
         if !LOG_SIZES.contains(&minutes.log_size) {
-            return Err(
-                zkbureau_circuits::ceremony::Flaw::Size(minutes.log_size)
-                    .at(Step::Title)
-                    .into(),
-            );
+            return Err(zkbureau_circuits::ceremony::Flaw::Size(minutes.log_size)
+                .at(Step::Title)
+                .into());
         }
         let powers = Powers::take(minutes.log_size, &mut rest, progress)
             .ok_or(FormatError::Truncated("powers of phase 1"))?
@@ -99,10 +97,9 @@ impl Transcript {
             if witnesses as usize > most_witnesses(minutes.log_size) {
                 return Err(FormatError::Witnesses(witnesses));
             }
-            let read =
-                Queries::take(minutes.log_size, witnesses as usize, &mut rest, progress)
-                    .ok_or(FormatError::Truncated(WHAT))?
-                    .map_err(|flaw| flaw.at(minutes_step(&minutes, 2)))?;
+            let read = Queries::take(minutes.log_size, witnesses as usize, &mut rest, progress)
+                .ok_or(FormatError::Truncated(WHAT))?
+                .map_err(|flaw| flaw.at(minutes_step(&minutes, 2)))?;
             Some(read)
         } else {
             None
@@ -135,11 +132,7 @@ pub(crate) fn minutes_step(minutes: &Minutes, phase: u8) -> Step {
     }
 }
 
-fn take<'a>(
-    rest: &mut &'a [u8],
-    n: usize,
-    what: &'static str,
-) -> Result<&'a [u8], FormatError> {
+fn take<'a>(rest: &mut &'a [u8], n: usize, what: &'static str) -> Result<&'a [u8], FormatError> {
     let (head, tail) = (rest.split_at_checked(n)).ok_or(FormatError::Truncated(what))?;
     *rest = tail;
     Ok(head)

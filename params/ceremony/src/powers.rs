@@ -2,7 +2,6 @@
 
 use ark_bn254::{Fr, G1Affine, G2Affine};
 use ark_ec::{AffineRepr, CurveGroup};
-use ark_ff::AdditiveGroup;
 use rand_core::{CryptoRng, RngCore};
 use sha2::{Digest, Sha256};
 use zkbureau_circuits::ceremony::{Flaw, PowersSecrets, Standing};
@@ -178,9 +177,4 @@ pub(crate) fn digest(what: &[u8], bytes: &[u8]) -> Digest32 {
         hasher.update(part);
     }
     hasher.finalize().into()
-}
-
-/// `G·0`, for sums.
-pub(crate) fn zero<P: AffineRepr>() -> P::Group {
-    P::Group::ZERO
 }

@@ -45,11 +45,7 @@ fn sum_g2(points: &[G2Affine], weights: &[Fr]) -> G2Affine {
 
 /// Whether each element is `tau` times the one before; `tau` is `(x·H, H)`. Gives the first that is
 /// not.
-pub(crate) fn powers_g1(
-    v: &[G1Affine],
-    tau: G2Affine,
-    rng: &mut ChaCha20Rng,
-) -> Result<(), usize> {
+pub(crate) fn powers_g1(v: &[G1Affine], tau: G2Affine, rng: &mut ChaCha20Rng) -> Result<(), usize> {
     let w = weights(v.len().saturating_sub(1), rng);
     first_wrong(w.len(), |m| {
         equal(
@@ -63,11 +59,7 @@ pub(crate) fn powers_g1(
 }
 
 /// [`powers_g1`] in G2; `tau` is `x·G`.
-pub(crate) fn powers_g2(
-    v: &[G2Affine],
-    tau: G1Affine,
-    rng: &mut ChaCha20Rng,
-) -> Result<(), usize> {
+pub(crate) fn powers_g2(v: &[G2Affine], tau: G1Affine, rng: &mut ChaCha20Rng) -> Result<(), usize> {
     let w = weights(v.len().saturating_sub(1), rng);
     first_wrong(w.len(), |m| {
         equal(

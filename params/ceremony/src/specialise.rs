@@ -4,19 +4,20 @@
 use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine, G2Projective};
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{BigInteger, One, PrimeField};
-use ark_poly::domain::DomainCoeff;
 use ark_poly::{EvaluationDomain, GeneralEvaluationDomain};
 use rayon::prelude::*;
 use zkbureau_circuits::ceremony::{Flaw, Refused, Step};
 use zkbureau_circuits::encoding::Digest32;
 
 use crate::circuit::{Circuit, Column};
-use crate::powers::{Powers, digest, zero};
+use crate::powers::{Powers, digest};
 use crate::progress::Progress;
-use crate::vectors::Point;
+use crate::vectors::{Group, Point};
 
 /// Above this many bits the curve's endomorphism pays.
 const SHORT_BITS: u32 = 100;
+/// From so many large coefficients on, a column is a multi-scalar multiplication.
+const HEAVY: usize = 48;
 
 /// The queries of a circuit before phase 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,47 +51,47 @@ impl Specialised {
             return Err(Flaw::CircuitSize { expected, got }.at(Step::Specialisation));
         };
         progress.step(PART, 0, 6);
-        let tau = lagrange::<G1Affine, G1Projective>(&domain, &powers.tau_g1[..n]);
+        let tau = lagrange::<G1Projective>(&domain, &powers.tau_g1[..n]);
         progress.step(PART, 1, 6);
-        let alpha = lagrange::<G1Affine, G1Projective>(&domain, &powers.alpha_g1);
+        let alpha = lagrange::<G1Projective>(&domain, &powers.alpha_g1);
         progress.step(PART, 2, 6);
-        let beta = lagrange::<G1Affine, G1Projective>(&domain, &powers.beta_g1);
+        let beta = lagrange::<G1Projective>(&domain, &powers.beta_g1);
         progress.step(PART, 3, 6);
-        let tau_g2 = lagrange::<G2Affine, G2Projective>(&domain, &powers.tau_g2);
+        let tau_g2 = lagrange::<G2Projective>(&domain, &powers.tau_g2);
         progress.step(PART, 4, 6);
 
         let [a, b, c] = &circuit.columns;
-        let variables = circuit.instance + circuit.witnesses;
         // Every public input gets a constraint of its own, input·0 = 0, behind the circuit's: so
         // that the polynomials of inputs are independent.
-        let own = |j: usize| (j < circuit.instance).then(|| circuit.constraints + j);
-        let all = |f: &(dyn Fn(usize) -> G1Projective + Sync)| {
-            let sums: Vec<_> = (0..variables).into_par_iter().map(f).collect();
-            G1Projective::normalize_batch(&sums)
-        };
-        let a_query = all(&|j| column(&a[j], &tau) + own(j).map_or_else(G1Affine::zero, |i| tau[i]));
-        let b_g1 = all(&|j| column(&b[j], &tau));
+        let own = circuit.constraints..circuit.constraints + circuit.instance;
+        let mut a_query = columns::<G1Projective>(a, &tau);
+        for (sum, i) in a_query.iter_mut().zip(own.clone()) {
+            *sum += tau[i];
+        }
+        let b_g1 = columns::<G1Projective>(b, &tau);
+        let b_g2 = columns::<G2Projective>(b, &tau_g2);
         progress.step(PART, 5, 6);
-        let mut ic = all(&|j| {
-            column(&a[j], &beta)
-                + column(&b[j], &alpha)
-                + column(&c[j], &tau)
-                + own(j).map_or_else(G1Affine::zero, |i| beta[i])
-        });
+        let mut ic = columns::<G1Projective>(a, &beta);
+        for (sum, i) in ic.iter_mut().zip(own) {
+            *sum += beta[i];
+        }
+        for other in [columns::<G1Projective>(b, &alpha), columns(c, &tau)] {
+            for (sum, part) in ic.iter_mut().zip(other) {
+                *sum += part;
+            }
+        }
         let l = ic.split_off(circuit.instance);
-        let sums: Vec<_> = (b.par_iter()).map(|b| column(b, &tau_g2)).collect();
-        let b_g2 = G2Projective::normalize_batch(&sums);
         // tau^i·(tau^n - 1)
         let h: Vec<_> = (0..n - 1)
             .map(|i| powers.tau_g1[i + n] - powers.tau_g1[i])
             .collect();
         let made = Self {
-            a: a_query,
-            b_g1,
-            b_g2,
-            ic,
+            a: G1Projective::normalize_batch(&a_query),
+            b_g1: G1Projective::normalize_batch(&b_g1),
+            b_g2: G2Projective::normalize_batch(&b_g2),
+            ic: G1Projective::normalize_batch(&ic),
             h: G1Projective::normalize_batch(&h),
-            l,
+            l: G1Projective::normalize_batch(&l),
         };
         progress.step(PART, 6, 6);
         Ok(made)
@@ -110,19 +111,81 @@ impl Specialised {
 }
 
 /// `L_i(tau)` from `tau^i`: an inverse Fourier transform in the group.
-fn lagrange<P, G>(domain: &GeneralEvaluationDomain<Fr>, powers: &[P]) -> Vec<P>
-where
-    P: AffineRepr<Group = G>,
-    G: CurveGroup<Affine = P> + DomainCoeff<Fr>,
-{
-    let mut points: Vec<G> = powers.iter().map(|p| p.into_group()).collect();
-    domain.ifft_in_place(&mut points);
+fn lagrange<G: Group>(
+    domain: &GeneralEvaluationDomain<Fr>,
+    powers: &[G::Affine],
+) -> Vec<G::Affine> {
+    let n = domain.size();
+    let bits = n.trailing_zeros();
+    // In bit-reversed order, then halves, quarters and so on the other way round.
+    let mut points: Vec<G> = (0..n)
+        .map(|i| powers[i.reverse_bits() >> (usize::BITS - bits)].into_group())
+        .collect();
+    let roots: Vec<Fr> = {
+        let root = domain.group_gen_inv();
+        std::iter::successors(Some(Fr::one()), |x| Some(*x * root))
+            .take(n / 2)
+            .collect()
+    };
+    for layer in 0..bits {
+        let half = 1usize << layer;
+        let stride = n / (2 * half);
+        // Late layers have few blocks and early ones small ones; pairs are balanced in all.
+        points.par_chunks_mut(2 * half).for_each(|block| {
+            let (low, high) = block.split_at_mut(half);
+            (low.par_iter_mut().zip(high).enumerate())
+                .with_min_len(8)
+                .for_each(|(i, (a, b))| {
+                    // The first root is 1.
+                    let turned = if i == 0 {
+                        *b
+                    } else {
+                        b.times(roots[i * stride])
+                    };
+                    *b = *a - turned;
+                    *a += turned;
+                });
+        });
+    }
+    let size = domain.size_inv();
+    points.par_iter_mut().for_each(|p| *p = p.times(size));
     G::normalize_batch(&points)
 }
 
-/// `Σ coefficient·values[constraint]`.
-fn column<P: AffineRepr<ScalarField = Fr>>(column: &Column, values: &[P]) -> P::Group {
-    let mut sum = zero::<P>();
+/// `Σ coefficient·values[constraint]` for every column.
+///
+/// Columns with many large coefficients are multi-scalar multiplications, one after the other, as
+/// these are parallel themselves (nested in a parallel loop they overflowed the stack); the others are
+/// summed side by side.
+fn columns<G: Group>(columns: &[Column], values: &[G::Affine]) -> Vec<G> {
+    let mut sums: Vec<G> = (columns.par_iter())
+        .map(|column| {
+            if is_heavy(column) {
+                G::ZERO
+            } else {
+                light(column, values)
+            }
+        })
+        .collect();
+    for (sum, column) in sums.iter_mut().zip(columns) {
+        if is_heavy(column) {
+            let points: Vec<_> = column.iter().map(|(_, i)| values[*i]).collect();
+            let scalars: Vec<_> = column.iter().map(|(x, _)| *x).collect();
+            *sum = G::msm_unchecked(&points, &scalars);
+        }
+    }
+    sums
+}
+
+fn is_heavy(column: &Column) -> bool {
+    let large = |x: &Fr| {
+        x.into_bigint().num_bits() > SHORT_BITS && (-*x).into_bigint().num_bits() > SHORT_BITS
+    };
+    column.len() >= HEAVY && column.iter().filter(|(x, _)| large(x)).count() >= HEAVY
+}
+
+fn light<G: Group>(column: &Column, values: &[G::Affine]) -> G {
+    let mut sum = G::ZERO;
     for (coefficient, constraint) in column {
         let point = values[*constraint];
         if coefficient.is_one() {
@@ -136,7 +199,7 @@ fn column<P: AffineRepr<ScalarField = Fr>>(column: &Column, values: &[P]) -> P::
         } else if positive.num_bits() <= SHORT_BITS {
             sum += point.mul_bigint(positive);
         } else {
-            sum += point * coefficient;
+            sum += point.into_group().times(*coefficient);
         }
     }
     sum

@@ -86,7 +86,11 @@ impl Transcript {
     /// The phase that is open: 1 or 2.
     #[must_use]
     pub fn phase(&self) -> u8 {
-        if self.minutes.phase_two.is_some() { 2 } else { 1 }
+        if self.minutes.phase_two.is_some() {
+            2
+        } else {
+            1
+        }
     }
 
     /// Contributes to the phase that is open. The transcript has been verified before.
@@ -184,11 +188,7 @@ impl Transcript {
     ///
     /// # Errors
     /// [`Refused`] when phase 1 has too few contributions, or powers of another size.
-    pub fn specialise(
-        &self,
-        circuit: &Circuit,
-        progress: &dyn Progress,
-    ) -> Result<Self, Refused> {
+    pub fn specialise(&self, circuit: &Circuit, progress: &dyn Progress) -> Result<Self, Refused> {
         if self.minutes.phase_two.is_some() {
             return Err(Flaw::Closed.at(Step::Phase(1)));
         }

@@ -1,8 +1,9 @@
 //! Vectors of points: scaling them by secrets, their bytes.
 
 use ark_bn254::{Fr, g1, g2};
-use ark_ec::short_weierstrass::Affine;
-use ark_ec::{AffineRepr, CurveGroup};
+use ark_ec::scalar_mul::glv::GLVConfig;
+use ark_ec::short_weierstrass::{Affine, Projective};
+use ark_ec::{AffineRepr, CurveGroup, VariableBaseMSM};
 use ark_ff::{AdditiveGroup, Field};
 use rayon::prelude::*;
 use zeroize::Zeroizing;
@@ -43,6 +44,26 @@ impl Point for Affine<g2::Config> {
     }
 }
 
+/// A group in which vectors are scaled, transformed and summed.
+pub(crate) trait Group:
+    CurveGroup<ScalarField = Fr> + VariableBaseMSM<MulBase = Self::Affine>
+{
+    /// A multiple, by the curve's endomorphism: arkworks uses it by itself in G1 only.
+    fn times(self, scalar: Fr) -> Self;
+}
+
+impl Group for Projective<g1::Config> {
+    fn times(self, scalar: Fr) -> Self {
+        g1::Config::glv_mul_projective(self, scalar)
+    }
+}
+
+impl Group for Projective<g2::Config> {
+    fn times(self, scalar: Fr) -> Self {
+        g2::Config::glv_mul_projective(self, scalar)
+    }
+}
+
 /// `first·1, first·x, first·x^2, ..`
 pub(crate) fn geometric(first: Fr, x: &Fr, n: usize) -> Zeroizing<Vec<Fr>> {
     let mut powers = Zeroizing::new(Vec::with_capacity(n));
@@ -60,13 +81,19 @@ pub(crate) fn scale<P: Point>(
     points: &[P],
     scalars: &[Fr],
     progress: &dyn Progress,
-) -> Vec<P> {
+) -> Vec<P>
+where
+    P::Group: Group,
+{
     let one = scalars.len() == 1;
     let mut out = Vec::with_capacity(points.len());
     for (i, chunk) in points.chunks(CHUNK).enumerate() {
         progress.step(part, i * CHUNK, points.len());
         let scaled: Vec<P::Group> = (chunk.par_iter().enumerate())
-            .map(|(j, p)| *p * scalars[if one { 0 } else { i * CHUNK + j }])
+            .map(|(j, p)| {
+                p.into_group()
+                    .times(scalars[if one { 0 } else { i * CHUNK + j }])
+            })
             .collect();
         out.extend(P::Group::normalize_batch(&scaled));
     }

@@ -173,8 +173,12 @@ fn sizes_and_titles() {
     for log_size in [0, 1, 21, 255] {
         assert!(!LOG_SIZES.contains(&log_size));
         assert_eq!(
-            Transcript::new("toy", log_size).map_err(|e| e.to_string()).err(),
-            Some(format!("title: the domain is 2^2 to 2^20, not 2^{log_size}"))
+            Transcript::new("toy", log_size)
+                .map_err(|e| e.to_string())
+                .err(),
+            Some(format!(
+                "title: the domain is 2^2 to 2^20, not 2^{log_size}"
+            ))
         );
     }
     for title in ["", " a", "a ", "a  b", "naïve", "tab\t", &"x".repeat(65)] {

@@ -52,9 +52,7 @@ impl ConstraintSynthesizer<Fr> for Toy {
         cs.enforce_r1cs_constraint(
             || ark_relations::lc!() + (large, x) - (large, one),
             || ark_relations::lc!() + one,
-            || {
-                ark_relations::lc!() + (large * Fr::from(6u64), one) - (large, seven)
-            },
+            || ark_relations::lc!() + (large * Fr::from(6u64), one) - (large, seven),
         )?;
         let mut power = x;
         let mut value = x_value;

@@ -106,7 +106,10 @@ fn check(args: &Verify) -> Result<()> {
         let key = VerifyingKey::read(&bytes).with_context(|| path.display().to_string())?;
         (done.check_verifying_key(key.arkworks())).with_context(|| path.display().to_string())?;
         same_origin(&transcript, key.origin()).with_context(|| path.display().to_string())?;
-        println!("verifying key {}  is the ceremony's", hex::encode(key.hash()));
+        println!(
+            "verifying key {}  is the ceremony's",
+            hex::encode(key.hash())
+        );
     }
     if let Some(path) = &args.proving_key {
         let bytes = files::read(path, ProvingKey::max_bytes() as u64)?;

@@ -37,8 +37,11 @@ pub fn entropy(path: Option<&Path>) -> Result<Zeroizing<Vec<u8>>> {
     match path {
         None => {}
         Some(path) if path == Path::new("-") => {
-            (std::io::stdin().lock().take(MAX_ENTROPY).read_to_end(&mut bytes))
-                .context("reading standard input")?;
+            (std::io::stdin()
+                .lock()
+                .take(MAX_ENTROPY)
+                .read_to_end(&mut bytes))
+            .context("reading standard input")?;
         }
         Some(path) => bytes = Zeroizing::new(read(path, MAX_ENTROPY)?),
     }

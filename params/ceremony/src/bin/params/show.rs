@@ -37,7 +37,11 @@ impl Progress for Lines {
         let _ = if done >= total {
             *current = None;
             let start = if self.terminal { "\r" } else { "" };
-            writeln!(err, "{start}  {part:<24} {:>6.1} s", since.elapsed().as_secs_f64())
+            writeln!(
+                err,
+                "{start}  {part:<24} {:>6.1} s",
+                since.elapsed().as_secs_f64()
+            )
         } else if self.terminal {
             write!(err, "\r  {part:<24} {:>6} %", 100 * done / total.max(1))
                 .and_then(|()| err.flush())
@@ -49,7 +53,10 @@ impl Progress for Lines {
 
 /// The contributions with their hashes.
 pub fn contributions(minutes: &Minutes, standing: &Standing) {
-    println!("ceremony {:?}, domain 2^{}", minutes.title, minutes.log_size);
+    println!(
+        "ceremony {:?}, domain 2^{}",
+        minutes.title, minutes.log_size
+    );
     for (i, (c, hash)) in (minutes.powers.iter().zip(standing.powers_hashes())).enumerate() {
         println!("phase 1  {:>3}  {}  {}", i + 1, hex::encode(hash), c.name);
     }
