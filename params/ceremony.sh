@@ -21,9 +21,9 @@ params="$target/params"
 cd "$work"
 
 lap() { # runs a command and says how long it took
-  local start=$EPOCHREALTIME
-  "${@:2}" 2>>progress.log
-  printf '%-28s %6.1f s\n' "$1" "$(awk "BEGIN { print $EPOCHREALTIME - $start }")" >>times
+  local spent TIMEFORMAT='%R %U'
+  { spent=$({ time "${@:2}" >&3 2>>progress.log; } 2>&1); } 3>&1
+  printf '%-28s %6.1f s %6.1f s CPU\n' "$1" $spent >>times
 }
 refused() { # runs a command that must be refused (exit code 20) and shows why
   local code=0 why
