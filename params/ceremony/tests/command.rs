@@ -56,7 +56,10 @@ fn a_contribution_on_files() {
         .spawn()
         .expect("starts");
     std::thread::sleep(Duration::from_millis(700));
-    assert!(child.try_wait().expect("asked").is_none(), "too fast to interrupt");
+    assert!(
+        child.try_wait().expect("asked").is_none(),
+        "too fast to interrupt"
+    );
     child.kill().expect("killed");
     child.wait().expect("ended");
     assert!(!folder.join("next").exists());
@@ -69,7 +72,10 @@ fn a_contribution_on_files() {
     let done = run(folder, &with_dice);
     assert!(done.status.success());
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
-    let hash = (said.lines().find_map(|l| l.strip_prefix("publish this hash: "))).expect("a hash");
+    let hash = (said
+        .lines()
+        .find_map(|l| l.strip_prefix("publish this hash: ")))
+    .expect("a hash");
     assert_eq!(hash.len(), 64);
     assert!(!folder.join("next.part").exists());
     assert_eq!(fs::read(folder.join("start")).expect("there"), start);
