@@ -69,7 +69,7 @@ size=$(stat -c %s ceremony)
 minutes=$(od -An -tu4 -j 9 -N 4 ceremony)
 powers=$((13 + minutes))
 n=8192
-flip ceremony 40 bad;                                             refused "a name" "$params" verify bad
+flip ceremony 50 bad;                                             refused "a name" "$params" verify bad
 flip ceremony $((powers + 32 * 77)) bad;                          refused "tau in G1" "$params" verify bad
 flip ceremony $((powers + 32 * (2 * n - 1) + 64 * 99)) bad;       refused "tau in G2" "$params" verify bad
 flip ceremony $((size - 32 * 100)) bad;                           refused "query L" "$params" verify bad
@@ -78,5 +78,5 @@ refused "single contributor" "$params" specialise "before 1 Agency B" bad2
 refused "single in phase 2" "$params" finish "before 2 Agency B" bad2
 refused "not begun" "$params" finish "before specialisation" bad2
 refused "the same name again" "$params" contribute ceremony bad2 --name "agency a"
-refused "a contribution missing" "$params" verify "before 2 Agency D" "${hashes[@]}"
+refused "a contribution missing" "$params" verify "before 1 Agency D" --so-far "${hashes[@]}"
 head -c 10000 key/scorecard.vk >bad;                              refused "a cut key" "$params" verify ceremony --verifying-key bad

@@ -5,23 +5,19 @@ use ark_ec::AffineRepr;
 use ark_groth16::{ProvingKey, VerifyingKey};
 use zkbureau_circuits::ceremony::{Flaw, Refused, Step};
 
-use crate::queries::{H, L};
+use crate::progress::Progress;
+use crate::queries::{H, L, Queries};
+use crate::specialise::{Specialised, b_g2};
 use crate::transcript::{Goal, Verified};
 
 impl Verified<'_> {
-    /// The proving key, as arkworks' prover takes it.
+    /// The verifying key.
     ///
     /// # Errors
     /// [`Refused`] unless the transcript was verified to be complete; and when the key would be one
     /// under which anybody can forge.
-    pub fn proving_key(&self) -> Result<ProvingKey<Bn254>, Refused> {
-        let not_complete = || Flaw::NotBegun.at(Step::Phase(2));
-        self.transcript.minutes.check_complete()?;
-        let (Some(queries), Some(s), Goal::Complete) =
-            (&self.transcript.queries, &self.specialised, self.goal)
-        else {
-            return Err(not_complete());
-        };
+    pub fn verifying_key(&self) -> Result<VerifyingKey<Bn254>, Refused> {
+        let (queries, s) = self.complete()?;
         let powers = &self.transcript.powers;
         let vk = VerifyingKey {
             alpha_g1: powers.alpha_g1[0],
@@ -35,13 +31,32 @@ impl Verified<'_> {
         if vk.gamma_abc_g1.iter().any(G1Affine::is_zero) {
             return Err(Flaw::Identity("the base of a public input").at(Step::Key));
         }
+        Ok(vk)
+    }
+
+    fn complete(&self) -> Result<(&Queries, &Specialised), Refused> {
+        self.transcript.minutes.check_complete()?;
+        match (&self.transcript.queries, &self.specialised, self.goal) {
+            (Some(queries), Some(specialised), Goal::Complete) => Ok((queries, specialised)),
+            _ => Err(Flaw::NotBegun.at(Step::Phase(2))),
+        }
+    }
+
+    /// The proving key, as arkworks' prover takes it.
+    ///
+    /// # Errors
+    /// [`Refused`], as [`Self::verifying_key`].
+    pub fn proving_key(&self, progress: &dyn Progress) -> Result<ProvingKey<Bn254>, Refused> {
+        let vk = self.verifying_key()?;
+        let (queries, s) = self.complete()?;
+        let powers = &self.transcript.powers;
         Ok(ProvingKey {
             vk,
             beta_g1: powers.beta_g1[0],
             delta_g1: self.standing.delta(),
             a_query: s.a.clone(),
             b_g1_query: s.b_g1.clone(),
-            b_g2_query: s.b_g2.clone(),
+            b_g2_query: b_g2(self.circuit, powers, progress)?,
             h_query: queries.h.clone(),
             l_query: queries.l.clone(),
         })
@@ -51,9 +66,13 @@ impl Verified<'_> {
     ///
     /// # Errors
     /// [`Refused`], naming the query and the element.
-    pub fn check_proving_key(&self, key: &ProvingKey<Bn254>) -> Result<(), Refused> {
-        let own = self.proving_key()?;
+    pub fn check_proving_key(
+        &self,
+        key: &ProvingKey<Bn254>,
+        progress: &dyn Progress,
+    ) -> Result<(), Refused> {
         self.check_verifying_key(&key.vk)?;
+        let own = self.proving_key(progress)?;
         part("beta in G1", own.beta_g1 == key.beta_g1)?;
         part("delta in G1", own.delta_g1 == key.delta_g1)?;
         same("query A", &own.a_query, &key.a_query)?;
@@ -68,7 +87,7 @@ impl Verified<'_> {
     /// # Errors
     /// [`Refused`], naming the part and the element.
     pub fn check_verifying_key(&self, key: &VerifyingKey<Bn254>) -> Result<(), Refused> {
-        let own = self.proving_key()?.vk;
+        let own = self.verifying_key()?;
         if key.delta_g2 == key.gamma_g2 {
             return Err(Flaw::DeltaGamma.at(Step::Key));
         }

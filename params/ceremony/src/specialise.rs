@@ -19,12 +19,12 @@ const SHORT_BITS: u32 = 100;
 /// From so many large coefficients on, a column is a multi-scalar multiplication.
 const HEAVY: usize = 48;
 
-/// The queries of a circuit before phase 2.
+/// The queries of a circuit before phase 2, but for B in G2, which only a key needs
+/// ([`b_g2`]): it follows from the powers like the others, and is a third of the work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Specialised {
     pub(crate) a: Vec<G1Affine>,
     pub(crate) b_g1: Vec<G1Affine>,
-    pub(crate) b_g2: Vec<G2Affine>,
     /// Bases of the public inputs, the constant's first.
     pub(crate) ic: Vec<G1Affine>,
     pub(crate) h: Vec<G1Affine>,
@@ -43,22 +43,14 @@ impl Specialised {
     ) -> Result<Self, Refused> {
         const PART: &str = "specialise";
         let n = powers.size();
-        let got = n.trailing_zeros() as u8;
-        let expected = circuit.log_size();
-        let domain = GeneralEvaluationDomain::<Fr>::new(n)
-            .filter(|domain| domain.size() == n && got == expected);
-        let Some(domain) = domain else {
-            return Err(Flaw::CircuitSize { expected, got }.at(Step::Specialisation));
-        };
-        progress.step(PART, 0, 6);
+        let domain = domain(circuit, n)?;
+        progress.step(PART, 0, 5);
         let tau = lagrange::<G1Projective>(&domain, &powers.tau_g1[..n]);
-        progress.step(PART, 1, 6);
+        progress.step(PART, 1, 5);
         let alpha = lagrange::<G1Projective>(&domain, &powers.alpha_g1);
-        progress.step(PART, 2, 6);
+        progress.step(PART, 2, 5);
         let beta = lagrange::<G1Projective>(&domain, &powers.beta_g1);
-        progress.step(PART, 3, 6);
-        let tau_g2 = lagrange::<G2Projective>(&domain, &powers.tau_g2);
-        progress.step(PART, 4, 6);
+        progress.step(PART, 3, 5);
 
         let [a, b, c] = &circuit.columns;
         // Every public input gets a constraint of its own, input·0 = 0, behind the circuit's: so
@@ -69,8 +61,7 @@ impl Specialised {
             *sum += tau[i];
         }
         let b_g1 = columns::<G1Projective>(b, &tau);
-        let b_g2 = columns::<G2Projective>(b, &tau_g2);
-        progress.step(PART, 5, 6);
+        progress.step(PART, 4, 5);
         let mut ic = columns::<G1Projective>(a, &beta);
         for (sum, i) in ic.iter_mut().zip(own) {
             *sum += beta[i];
@@ -88,12 +79,11 @@ impl Specialised {
         let made = Self {
             a: G1Projective::normalize_batch(&a_query),
             b_g1: G1Projective::normalize_batch(&b_g1),
-            b_g2: G2Projective::normalize_batch(&b_g2),
             ic: G1Projective::normalize_batch(&ic),
             h: G1Projective::normalize_batch(&h),
             l: G1Projective::normalize_batch(&l),
         };
-        progress.step(PART, 6, 6);
+        progress.step(PART, 5, 5);
         Ok(made)
     }
 
@@ -105,9 +95,34 @@ impl Specialised {
         for part in [&self.a, &self.b_g1, &self.ic, &self.h, &self.l] {
             part.iter().for_each(|p| p.append(&mut bytes));
         }
-        self.b_g2.iter().for_each(|p| p.append(&mut bytes));
         digest(b"specialised", &bytes)
     }
+}
+
+/// Query B in G2.
+pub(crate) fn b_g2(
+    circuit: &Circuit,
+    powers: &Powers,
+    progress: &dyn Progress,
+) -> Result<Vec<G2Affine>, Refused> {
+    const PART: &str = "query B in G2";
+    let domain = domain(circuit, powers.size())?;
+    progress.step(PART, 0, 2);
+    let tau_g2 = lagrange::<G2Projective>(&domain, &powers.tau_g2);
+    progress.step(PART, 1, 2);
+    let [_, b, _] = &circuit.columns;
+    let query = G2Projective::normalize_batch(&columns::<G2Projective>(b, &tau_g2));
+    progress.step(PART, 2, 2);
+    Ok(query)
+}
+
+/// The circuit's domain, if it has `n` elements.
+fn domain(circuit: &Circuit, n: usize) -> Result<GeneralEvaluationDomain<Fr>, Refused> {
+    let got = n.trailing_zeros() as u8;
+    let expected = circuit.log_size();
+    GeneralEvaluationDomain::<Fr>::new(n)
+        .filter(|domain| domain.size() == n && got == expected)
+        .ok_or_else(|| Flaw::CircuitSize { expected, got }.at(Step::Specialisation))
 }
 
 /// `L_i(tau)` from `tau^i`: an inverse Fourier transform in the group.

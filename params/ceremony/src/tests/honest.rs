@@ -86,9 +86,11 @@ fn equals_direct_setup(seed: u64, contributors: usize) -> Result<(), TestCaseErr
             .0;
     }
     let verified = verify(&t, circuit, Goal::Complete, &mut rng(9), &Quiet).expect("honest");
-    let pk = verified.proving_key().expect("complete");
+    let pk = verified.proving_key(&Quiet).expect("complete");
     prop_assert_eq!(&pk, &direct);
-    verified.check_proving_key(&direct).expect("the same key");
+    verified
+        .check_proving_key(&direct, &Quiet)
+        .expect("the same key");
     Ok(())
 }
 
@@ -125,7 +127,7 @@ fn every_stage_verifies_and_no_stage_is_complete_too_early() {
         let complete = check(&t, Goal::Complete).map_err(|e| e.to_string());
         let verified =
             verify(&t, circuit(), Goal::SoFar, &mut rng(1), &Quiet).expect("sound so far");
-        assert!(verified.proving_key().is_err());
+        assert!(verified.proving_key(&Quiet).is_err());
         if contributions < 2 {
             assert_eq!(
                 complete,

@@ -9,7 +9,7 @@ fn changed(change: impl FnOnce(&mut ProvingKey<Bn254>)) -> String {
     let verified = verify(&t, circuit(), Goal::Complete, &mut rng(1), &Quiet).expect("honest");
     let mut pk = key().clone();
     change(&mut pk);
-    match verified.check_proving_key(&pk) {
+    match verified.check_proving_key(&pk, &Quiet) {
         Ok(()) => "accepted".into(),
         Err(refused) => refused.to_string(),
     }

@@ -139,7 +139,7 @@ pub(super) fn key() -> &'static ProvingKey<Bn254> {
     static KEY: LazyLock<ProvingKey<Bn254>> = LazyLock::new(|| {
         let t = phase_two(2);
         (verify(&t, circuit(), Goal::Complete, &mut rng(1), &Quiet).expect("honest"))
-            .proving_key()
+            .proving_key(&Quiet)
             .expect("complete")
     });
     &KEY

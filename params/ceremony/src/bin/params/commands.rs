@@ -92,31 +92,44 @@ fn specialise(args: &Through) -> Result<()> {
 fn check(args: &Verify) -> Result<()> {
     let progress = Lines::new();
     let transcript = files::transcript(&args.input, &progress)?;
+    // Before time is spent on the transcript.
+    let verifying = (args.verifying_key.as_deref())
+        .map(|path| {
+            let bytes = files::read(path, VerifyingKey::MAX_BYTES as u64)?;
+            let key = VerifyingKey::read(&bytes)?;
+            same_origin(&transcript, key.origin())?;
+            anyhow::Ok(key)
+        })
+        .transpose()
+        .with_context(|| shown(args.verifying_key.as_deref()))?;
+    let proving = (args.proving_key.as_deref())
+        .map(|path| {
+            let bytes = files::read(path, ProvingKey::max_bytes() as u64)?;
+            let key = ProvingKey::read(&bytes)?;
+            same_origin(&transcript, key.verifying().origin())?;
+            anyhow::Ok(key)
+        })
+        .transpose()
+        .with_context(|| shown(args.proving_key.as_deref()))?;
     let circuit = circuit()?;
-    let keys = args.proving_key.is_some() || args.verifying_key.is_some();
-    let goal = if args.so_far && !keys {
+    let goal = if args.so_far && verifying.is_none() && proving.is_none() {
         Goal::SoFar
     } else {
         Goal::Complete
     };
     let done = verified(&transcript, &circuit, goal, &progress, &args.input)?;
     contains(&done, &args.contains)?;
-    if let Some(path) = &args.verifying_key {
-        let bytes = files::read(path, VerifyingKey::MAX_BYTES as u64)?;
-        let key = VerifyingKey::read(&bytes).with_context(|| path.display().to_string())?;
-        (done.check_verifying_key(key.arkworks())).with_context(|| path.display().to_string())?;
-        same_origin(&transcript, key.origin()).with_context(|| path.display().to_string())?;
+    if let Some(key) = &verifying {
+        (done.check_verifying_key(key.arkworks()))
+            .with_context(|| shown(args.verifying_key.as_deref()))?;
         println!(
             "verifying key {}  is the ceremony's",
             hex::encode(key.hash())
         );
     }
-    if let Some(path) = &args.proving_key {
-        let bytes = files::read(path, ProvingKey::max_bytes() as u64)?;
-        let key = ProvingKey::read(&bytes).with_context(|| path.display().to_string())?;
-        (done.check_proving_key(key.arkworks())).with_context(|| path.display().to_string())?;
-        same_origin(&transcript, key.verifying().origin())
-            .with_context(|| path.display().to_string())?;
+    if let Some(key) = &proving {
+        (done.check_proving_key(key.arkworks(), &progress))
+            .with_context(|| shown(args.proving_key.as_deref()))?;
         let hash = hex::encode(key.verifying().hash());
         println!("proving key of {hash}  is the ceremony's");
     }
@@ -129,6 +142,10 @@ fn check(args: &Verify) -> Result<()> {
         }
     );
     Ok(())
+}
+
+fn shown(path: Option<&Path>) -> String {
+    path.unwrap_or(Path::new("")).display().to_string()
 }
 
 /// A key carries the minutes of its own ceremony.
@@ -153,7 +170,7 @@ fn finish(args: &Finish) -> Result<()> {
     )?;
     contains(&done, &args.contains)?;
     // The loader's own checks, as everybody else will make them.
-    let key = ProvingKey::of_ceremony(done.proving_key()?, transcript.minutes().clone())?;
+    let key = ProvingKey::of_ceremony(done.proving_key(&progress)?, transcript.minutes().clone())?;
     let verifying = key.verifying();
     let folder = files::part_folder(&args.output)?;
     files::write(&folder.join("scorecard.pk"), &key.to_file())?;
