@@ -201,14 +201,16 @@ enum End {
 impl Consortium {
     /// Runs until the node stops. If network or consensus end by themselves, the node stops, too.
     async fn run(self, stop: watch::Sender<bool>) -> Result<End> {
-        /// Stops the node even when this task panics: a node without blocks must not linger.
-        struct StopAll(watch::Sender<bool>);
+        /// Stops the node even when this task panics: a node without blocks must not linger, and an
+        /// import that waits for one must not hold up the end.
+        struct StopAll(watch::Sender<bool>, Arc<Node>);
         impl Drop for StopAll {
             fn drop(&mut self) {
+                self.1.stop();
                 self.0.send_replace(true);
             }
         }
-        let _stop_all = StopAll(stop.clone());
+        let _stop_all = StopAll(stop.clone(), self.node.clone());
         if self.node.ledger.tip().height == Height::GENESIS {
             let joined = tokio::select! {
                 joined = self.join() => joined?,
@@ -222,6 +224,9 @@ impl Consortium {
             let keys = self.agency_keys()?;
             let running = self.start(&keys).await?;
             let ended = self.watch(&running, stop.subscribe()).await;
+            if !matches!(ended, Ok(End::NewKeys)) {
+                self.node.stop();
+            }
             self.node.set_network(None);
             running.stop().await;
             match ended? {
