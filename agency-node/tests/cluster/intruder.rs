@@ -26,14 +26,25 @@ fn an_unregistered_identity_gets_no_block_no_answer_no_gossip() {
     // What there would be to get: a registered identity, whose own node is down.
     drill.kill(3);
     let registered = drill.network_key(3);
-    let visit = |key: &Keypair, identify: bool, node: usize| {
-        let visitor = Visitor {
-            key: key.clone(),
-            protocols: protocols(&drill),
-            identify,
-            stay: STAY,
+    let visit_for =
+        |protocols: Vec<(String, Vec<u8>)>, key: &Keypair, identify: bool, node: usize| {
+            let visitor = Visitor {
+                key: key.clone(),
+                protocols,
+                identify,
+                stay: STAY,
+            };
+            runtime.block_on(visitor.visit(drill.p2p(node)))
         };
-        runtime.block_on(visitor.visit(drill.p2p(node)))
+    let sync: Vec<_> = protocols(&drill)
+        .into_iter()
+        .filter(|(name, _)| name.contains("sync"))
+        .collect();
+    let member = visit_for(sync.clone(), &registered, false, 0).expect("a member may connect");
+    println!("a member that asks for a block got {member:?}");
+    assert!(member.granted[&sync[0].0] > 100, "no block: {member:?}");
+    let visit = |key: &Keypair, identify: bool, node: usize| {
+        visit_for(protocols(&drill), key, identify, node)
     };
     let publishing = drill.publish_in_background(1);
     let member = visit(&registered, false, 0).expect("a member may connect");

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use rand_core::OsRng;
+use zkbureau_agency_node::node::now;
 use zkbureau_circuits::encoding::Document;
 use zkbureau_ledger::document::sealed::{Sealed, SealingSecretKey};
 use zkbureau_ledger::ids::Day;
@@ -98,7 +99,7 @@ fn samples(drill: &Drill) -> Vec<Vec<u8>> {
         commitment: AnchorConsent::commitment(&[1; 32], 0, &[1; 32]),
         use_key: key,
         revocation_key: key,
-        expiry: Day(30_000),
+        expiry: Day(now().day().0 + 30),
     };
     let sealed = SealingSecretKey::random(&mut OsRng);
     let sealed = Sealed::seal_padded(&sealed.public(), "ask", b"drill", &[3; 900], &mut OsRng);
