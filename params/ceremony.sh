@@ -54,6 +54,8 @@ for name in "Agency A" "Agency B" "Agency C" "Agency D"; do contribute "$name" 2
 lap "verify, one command" "$params" verify ceremony "${hashes[@]}"
 lap "finish" "$params" finish ceremony key "${hashes[@]}"
 lap "verify with both keys" "$params" verify ceremony --proving-key key/scorecard.pk --verifying-key key/scorecard.vk >/dev/null
+lap "minutes, in Python" python3 "$root/params/reference/verify_minutes.py" ceremony >/dev/null
+lap "key's minutes, in Python" python3 "$root/params/reference/verify_minutes.py" key/scorecard.vk >/dev/null
 lap "prove and verify scores" "$target/examples/score" key
 echo "$((SECONDS - begun)) s in all"
 
