@@ -19,8 +19,8 @@ const SHORT_BITS: u32 = 100;
 /// From so many large coefficients on, a column is a multi-scalar multiplication.
 const HEAVY: usize = 48;
 
-/// The queries of a circuit before phase 2, but for B in G2, which only a key needs
-/// ([`b_g2`]): it follows from the powers like the others, and is a third of the work.
+/// The queries of a circuit before phase 2, but for B in G2, which only a finished key needs: it
+/// follows from the powers like the others, and is a third of the work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Specialised {
     pub(crate) a: Vec<G1Affine>,

@@ -55,7 +55,7 @@ fn a_contribution_on_files() {
         .stderr(Stdio::null())
         .spawn()
         .expect("starts");
-    std::thread::sleep(Duration::from_millis(700));
+    std::thread::sleep(Duration::from_millis(100));
     assert!(
         child.try_wait().expect("asked").is_none(),
         "too fast to interrupt"
