@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use libp2p::Multiaddr;
+use zkbureau_circuits::encoding::Digest32;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::period::Period;
 
@@ -146,6 +147,9 @@ pub struct Genesis {
     /// Limits and waiting times that differ from the usual ones, TOML.
     #[arg(long, value_name = "FILE")]
     pub policies: Option<PathBuf>,
+    /// Content hash of the verifying key for scores; without it there are none.
+    #[arg(long, value_name = "HASH", value_parser = digest)]
+    pub score_key: Option<Digest32>,
     /// Voting power of an agency, as N=POWER; 1 unless given, 0 for no seat.
     #[arg(long, value_name = "N=POWER", value_parser = power)]
     pub power: Vec<(AgencyId, u64)>,
@@ -299,6 +303,9 @@ pub struct Changes {
     /// Limits and waiting times, TOML; those not named stay.
     #[arg(long, value_name = "FILE")]
     pub policies: Option<PathBuf>,
+    /// Content hash of another verifying key for scores.
+    #[arg(long, value_name = "HASH", value_parser = digest)]
+    pub score_key: Option<Digest32>,
 }
 
 #[derive(Debug, Args)]
@@ -355,6 +362,9 @@ pub struct DevnetInit {
     /// Name of the network; part of the genesis file and so of the chain id.
     #[arg(long, default_value = "devnet")]
     pub name: String,
+    /// Content hash of the verifying key for scores; without it there are none.
+    #[arg(long, value_name = "HASH", value_parser = digest)]
+    pub score_key: Option<Digest32>,
     /// Encrypt the vaults under the passphrase in this file (first line) instead of a key file.
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
@@ -555,6 +565,13 @@ fn power(text: &str) -> Result<(AgencyId, u64), String> {
         Some((AgencyId(id.parse().ok()?), power.parse().ok()?))
     };
     parse().ok_or_else(|| "such as 2=1".to_owned())
+}
+
+fn digest(text: &str) -> Result<Digest32, String> {
+    let mut digest = [0; 32];
+    hex::decode_to_slice(text, &mut digest)
+        .map_err(|_| "a content hash has 64 hexadecimal digits".to_owned())?;
+    Ok(digest)
 }
 
 fn agency(text: &str) -> Result<AgencyId, String> {

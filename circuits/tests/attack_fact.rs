@@ -330,7 +330,7 @@ fn the_fullest_window_neither_wraps_nor_is_exceeded() {
         only(&Answer::make(&query, &schema, &[log(FULL)]), right, &text);
 
         let more = log(FULL + 1);
-        let plan = AgencyPlan::new(&query, &more.view(0)).unwrap();
+        let plan = AgencyPlan::new(&query, AgencyId(1), &more.view(0)).unwrap();
         assert_eq!(plan.statuses(), [Status::Unavailable]);
     }
 }
@@ -344,6 +344,7 @@ type Meaning = (
 
 fn meaning(plan: &AgencyPlan) -> Meaning {
     let status = |s: &Status| match s {
+        Status::Elsewhere => unreachable!("facts are everywhere"),
         Status::NoRecord => 0,
         Status::Unavailable => 1,
         Status::InsufficientHistory => 2,
@@ -419,13 +420,13 @@ proptest! {
         ];
         let query = query(&schema, &[&facts[0], &facts[1]], 1, as_of);
 
-        let whole = meaning(&AgencyPlan::new(&query, &log.view(0)).unwrap());
+        let whole = meaning(&AgencyPlan::new(&query, AgencyId(1), &log.view(0)).unwrap());
         let (statuses, sources) = expected(&log, as_of, months, past);
         prop_assert_eq!(&whole.0, &statuses);
         prop_assert_eq!(&whole.1, &sources);
         let shortest = suffix_start(&log.entries, query.log_needed());
         for start in 0..=log.entries.len() {
-            match AgencyPlan::new(&query, &log.view(start)) {
+            match AgencyPlan::new(&query, AgencyId(1), &log.view(start)) {
                 Ok(plan) => {
                     prop_assert!(start <= shortest);
                     prop_assert_eq!(&meaning(&plan), &whole);

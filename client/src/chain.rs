@@ -13,6 +13,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use zkbureau_circuits::commitment::CommitmentKey;
 use zkbureau_circuits::encoding::Digest32;
 use zkbureau_circuits::schema::Schema;
+use zkbureau_circuits::scorecard::{KeyError, VerifyingKey, score_key_hash};
 use zkbureau_ledger::block::SignedHeader;
 use zkbureau_ledger::genesis::{Consortium, Genesis, GenesisError};
 use zkbureau_ledger::ids::{ChainId, Height};
@@ -73,6 +74,8 @@ struct Known {
     consortium: (Height, Consortium),
     /// Every schema that was proven, oldest first; that of the genesis file is the first.
     rules: Vec<Arc<Rules>>,
+    /// The verifying key for scores that was used last.
+    score_key: Option<Arc<VerifyingKey>>,
 }
 
 impl fmt::Debug for Chain {
@@ -92,6 +95,7 @@ impl Chain {
             rules: vec![Arc::clone(&first)],
             light: LightClient::from_genesis(&genesis)?,
             changes: Vec::new(),
+            score_key: None,
             newest: None,
             consortium: (Height::GENESIS, genesis.consortium()),
         };
@@ -148,6 +152,24 @@ impl Chain {
     pub fn rules_of(&self, digest: &Digest32) -> Option<Arc<Rules>> {
         let known = self.known();
         known.rules.iter().find(|r| r.digest == *digest).cloned()
+    }
+
+    /// A verifying key for scores, from its bytes. What its hash must be comes from the ledger; reading
+    /// one takes a while, so the last one is kept.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn score_key(&self, hash: &Digest32, bytes: &[u8]) -> Result<Arc<VerifyingKey>, KeyError> {
+        // The bytes name the key: they hash to the hash, whoever sent them.
+        if score_key_hash(bytes) != *hash {
+            return Err(KeyError::Hash);
+        }
+        if let Some(key) = self.known().score_key.as_ref().filter(|k| k.hash() == hash) {
+            return Ok(Arc::clone(key));
+        }
+        let key = Arc::new(VerifyingKey::from_bytes(bytes, hash)?);
+        self.known_mut().score_key = Some(Arc::clone(&key));
+        Ok(key)
     }
 
     /// Every schema that was proven, newest first.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 use zkbureau_circuits::encoding::Document;
+use zkbureau_circuits::scorecard::{KeyError, ProvingKey, VerifyingKey, score_key_hash};
 use zkbureau_ledger::document::armour::{self, ArmourError};
 use zkbureau_ledger::document::sealed::SealingSecretKey;
 use zkbureau_ledger::genesis::{Genesis, GenesisError};
@@ -54,6 +55,14 @@ pub enum FileError {
         path: PathBuf,
         /// What is wrong.
         what: &'static str,
+    },
+    /// It is not a proving key.
+    #[error("{}: {error}", path.display())]
+    ProvingKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: KeyError,
     },
     /// It is not a genesis file.
     #[error("{}: {error}", path.display())]
@@ -153,6 +162,23 @@ pub fn read_genesis(path: &Path) -> Result<Genesis, FileError> {
     Genesis::from_json(&read(path, MAX_GENESIS)?).map_err(|error| FileError::Genesis {
         path: path.to_owned(),
         error,
+    })
+}
+
+/// Reads a proving key for scores. Every point of it is checked; whether it is the key in force, only
+/// the ledger can tell.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_proving_key(path: &Path) -> Result<ProvingKey, FileError> {
+    let bytes = read(path, ProvingKey::bytes())?;
+    // It begins with the verifying key, whose hash names both.
+    let verifying = bytes.get(..VerifyingKey::BYTES).unwrap_or_default();
+    ProvingKey::from_bytes(&bytes, &score_key_hash(verifying)).map_err(|error| {
+        FileError::ProvingKey {
+            path: path.to_owned(),
+            error,
+        }
     })
 }
 

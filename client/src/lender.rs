@@ -11,6 +11,9 @@ use zkbureau_circuits::fact::{
 };
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::period::Period;
+use zkbureau_circuits::scorecard::{
+    Card, KeyError, Question, ScoreAsk, ScoreText, ScoreTextError, ScoreVerdict, verify_scores,
+};
 use zkbureau_ledger::document::answer::{ANSWER_SEAL, AnswerBody, FactAnswer};
 use zkbureau_ledger::document::request::{
     FactRequest, InquiryType, RequestError, RequestParties, RequestTerms,
@@ -42,6 +45,10 @@ pub struct Ask<'a> {
     pub subject: &'a SubjectId,
     /// The facts, as written.
     pub facts: &'a [String],
+    /// The questions about scores, as written.
+    pub scores: &'a [String],
+    /// The cards that questions may name.
+    pub cards: &'a [Card],
     /// The agencies; if `None` all that the chain is known to have: of the genesis file, or of the
     /// ledger where that has been looked up.
     pub agencies: Option<Vec<AgencyId>>,
@@ -65,6 +72,16 @@ pub enum AskError {
         text: String,
         /// What is wrong, and where.
         error: FactError,
+    },
+    /// A question about a score cannot be read.
+    #[error("score {number}, `{text}`: {error}")]
+    Score {
+        /// Which score, from 1.
+        number: usize,
+        /// The question as it was written.
+        text: String,
+        /// What is wrong, and where.
+        error: ScoreTextError,
     },
     /// An agency that the chain does not have.
     #[error("agencies: the chain has no {0}")]
@@ -98,6 +115,19 @@ pub fn make_request<R: RngCore + CryptoRng>(
                 })
         })
         .collect::<Result<Vec<FactText>, _>>()?;
+    let mut scores = Vec::with_capacity(ask.scores.len());
+    let mut cards: Vec<Card> = Vec::new();
+    for (number, text) in (1..).zip(ask.scores) {
+        let (score, card) = read_score(text, ask.cards).map_err(|error| AskError::Score {
+            number,
+            text: text.clone(),
+            error,
+        })?;
+        if !cards.contains(card) {
+            cards.push(card.clone());
+        }
+        scores.push(score);
+    }
     let known = chain.consortium().agencies;
     let agencies = match ask.agencies {
         Some(mut agencies) => {
@@ -116,6 +146,7 @@ pub fn make_request<R: RngCore + CryptoRng>(
     let terms = RequestTerms {
         chain: chain.id(),
         facts,
+        scores,
         agencies,
         as_of: ask.as_of,
         hit_policy: ask.hit_policy,
@@ -131,9 +162,19 @@ pub fn make_request<R: RngCore + CryptoRng>(
         subject_salt,
         nonce,
     };
-    let request = FactRequest::new(terms, parties, &keys.signing);
+    let request = FactRequest::new(terms, parties, cards, &keys.signing);
     request.check(&chain.id(), &rules.schema, now)?;
     Ok(request)
+}
+
+/// Reads a question about a score; its card is known by its name or content hash.
+fn read_score<'a>(text: &str, cards: &'a [Card]) -> Result<(ScoreAsk, &'a Card), ScoreTextError> {
+    let parsed = ScoreText::parse(text)?;
+    let named = |card: &&Card| {
+        card.name() == parsed.card || hex::encode(card.content_hash()) == parsed.card.to_lowercase()
+    };
+    let card = (cards.iter().find(named)).ok_or_else(|| parsed.unknown_card())?;
+    Ok((parsed.of(card)?, card))
 }
 
 /// An answer is not valid. Where a proof fails it does not say how: that would help a forger.
@@ -190,6 +231,12 @@ pub enum VerifyAnswerError {
     /// The verdicts.
     #[error("the proof of the verdicts does not verify")]
     Verdicts,
+    /// Scores are proven under another key than that in force, or it is no key.
+    #[error("the scores' verifying key is not the one in force on the ledger: {0}")]
+    ScoreKey(KeyError),
+    /// The scores.
+    #[error("the proof of the scores does not verify")]
+    Scores,
 }
 
 /// One fact and what was proven of it.
@@ -200,6 +247,41 @@ pub struct FactVerdict {
     /// The verdict.
     #[serde(flatten)]
     pub verdict: Verdict,
+}
+
+/// A variable that cost many points, for adverse-action notices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// The variable's name on the card.
+    pub variable: String,
+    /// Its reason code.
+    pub code: String,
+}
+
+/// One question about a score and what was proven.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ScoreFinding {
+    /// The question, with the card's name.
+    pub score: String,
+    /// Name of the card.
+    pub card: String,
+    /// Content hash of the card.
+    #[serde(with = "hex::serde")]
+    pub card_hash: Digest32,
+    /// The agency that registered it.
+    pub registered_by: AgencyId,
+    /// The verdict.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// The score, where it was asked for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub points: Option<String>,
+    /// The same in the card's unit of points.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaled_points: Option<i64>,
+    /// The variables that cost the most points, in the order of the card, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasons: Option<Vec<Reason>>,
 }
 
 /// What was learned about one agency.
@@ -229,6 +311,9 @@ pub struct Verification {
     pub request: Digest32,
     /// One verdict per fact.
     pub facts: Vec<FactVerdict>,
+    /// One finding per question about a score.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scores: Vec<ScoreFinding>,
     /// One finding per agency that was asked.
     pub agencies: Vec<AgencyFinding>,
     /// Agencies of the consortium that were not asked.
@@ -249,9 +334,10 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// The verdicts.
+    /// The verdicts: those of the facts, then those of the scores.
     pub fn verdicts(&self) -> impl Iterator<Item = &Verdict> {
-        self.facts.iter().map(|f| &f.verdict)
+        let facts = self.facts.iter().map(|f| &f.verdict);
+        facts.chain(self.scores.iter().map(|s| &s.verdict))
     }
 }
 
@@ -322,7 +408,7 @@ pub fn verify_body<R: RngCore + CryptoRng>(
         .map_err(|_| VerifyAnswerError::OtherPerson)?;
 
     let anchor = &body.authority.anchor_id;
-    let state = State::check(chain, &body.state, anchor)?;
+    let state = State::check(chain, &body.state, anchor, request)?;
     let header = state.header.time_ms();
     if header.0 > now.0.saturating_add(CLOCK_TOLERANCE_MS) {
         return Err(VerifyAnswerError::HeaderAhead { header, now });
@@ -356,13 +442,63 @@ pub fn verify_body<R: RngCore + CryptoRng>(
         rng,
     )
     .map_err(|_| VerifyAnswerError::Verdicts)?;
-    Ok(verification(
-        &about,
-        &state,
-        &statement,
-        &query,
-        &body.verdicts,
-    ))
+    check_scores(chain, &state, &statement, &context, body, rng)?;
+    Ok(verification(&about, &state, &statement, &query, body))
+}
+
+/// Checks the scores under the key in force, which the answer brings along and the ledger names.
+fn check_scores<R: RngCore + CryptoRng>(
+    chain: &Chain,
+    state: &State,
+    statement: &Statement<'_>,
+    context: &Digest32,
+    body: &AnswerBody,
+    rng: &mut R,
+) -> Result<(), VerifyAnswerError> {
+    let key = match (&body.score_key, &state.consortium.score_key) {
+        (None, _) => None,
+        (Some(_), None) => return Err(VerifyAnswerError::ScoreKey(KeyError::Hash)),
+        (Some(bytes), Some(hash)) => Some(
+            chain
+                .score_key(hash, &bytes.0)
+                .map_err(VerifyAnswerError::ScoreKey)?,
+        ),
+    };
+    verify_scores(
+        key.as_deref(),
+        context,
+        &statement.plan,
+        &statement.images(),
+        &body.scores,
+        rng,
+    )
+    .map_err(|_| VerifyAnswerError::Scores)
+}
+
+fn score_findings(state: &State, query: &Query, verdicts: &[ScoreVerdict]) -> Vec<ScoreFinding> {
+    (query.scores().iter().zip(verdicts))
+        .map(|(score, said)| {
+            let card = score.card();
+            let reason = |a: usize| {
+                let variable = &card.variables()[a];
+                Reason {
+                    variable: variable.name.clone(),
+                    code: variable.reason().to_owned(),
+                }
+            };
+            let registered = (state.cards.iter()).find(|c| c.card == **card);
+            ScoreFinding {
+                score: score.text(),
+                card: card.name().to_owned(),
+                card_hash: score.ask().card,
+                registered_by: registered.map_or(AgencyId(0), |c| c.agency),
+                verdict: said.verdict,
+                points: said.score.map(|points| card.show(points)),
+                scaled_points: said.score,
+                reasons: said.reasons.map(|set| set.indices().map(reason).collect()),
+            }
+        })
+        .collect()
 }
 
 fn verification(
@@ -370,9 +506,9 @@ fn verification(
     state: &State,
     statement: &Statement<'_>,
     query: &Query,
-    verdicts: &[Verdict],
+    body: &AnswerBody,
 ) -> Verification {
-    let facts = (query.facts().iter().zip(verdicts))
+    let facts = (query.facts().iter().zip(&body.verdicts))
         .map(|(fact, verdict)| FactVerdict {
             fact: fact.to_string(),
             verdict: *verdict,
@@ -397,6 +533,7 @@ fn verification(
     Verification {
         request: about.digest,
         facts,
+        scores: score_findings(state, query, &body.scores),
         agencies,
         not_asked: (state.consortium.agencies.iter())
             .map(|a| a.id)
@@ -418,7 +555,7 @@ fn learned(query: &Query) -> Vec<String> {
             .to_owned(),
         "the terms of the person's consent".to_owned(),
     ];
-    if show::needs_log(query.facts()) {
+    if query.log_needed().is_some() {
         learned.push("in which months these agencies reported (the log entries shown)".to_owned());
     }
     learned
@@ -426,7 +563,17 @@ fn learned(query: &Query) -> Vec<String> {
 
 fn not_learned(state: &State, query: &Query) -> Vec<String> {
     let mut not_learned = vec!["any amount, at one agency or in total".to_owned()];
-    let untouched = show::untouched(query.facts(), &state.rules.schema);
+    if !query.scores().is_empty() {
+        not_learned.push("any value that a card reads, its bin or its points".to_owned());
+    }
+    if query
+        .scores()
+        .iter()
+        .any(|s| s.ask().question != Question::Exact)
+    {
+        not_learned.push("how far a score is from its threshold".to_owned());
+    }
+    let untouched = show::untouched(query, &state.rules.schema);
     if !untouched.is_empty() {
         not_learned.push(format!("anything about {}", untouched.join(", ")));
     }

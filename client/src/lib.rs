@@ -24,6 +24,7 @@ pub mod lender;
 pub mod node;
 pub mod nodes;
 pub mod report;
+pub mod score;
 pub mod show;
 pub mod time;
 pub mod wallet;

@@ -1,6 +1,6 @@
 //! Facts, amounts and verdicts in words.
 
-use zkbureau_circuits::fact::{Fact, Relation, Scope, Side, Term, Verdict, When};
+use zkbureau_circuits::fact::{Fact, Query, Relation, Scope, Side, Term, Verdict, When};
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::period::Period;
 use zkbureau_circuits::schema::{Attribute, PRESENT, Schema};
@@ -140,7 +140,7 @@ fn value(term: &Term, as_of: Period) -> String {
     let name = name(term.attribute());
     match term.when() {
         When::Latest => name,
-        When::At(period) => format!("{name} in {period}"),
+        When::At(period) | When::During(period) => format!("{name} in {period}"),
         When::Window(1) => format!("{name} in {as_of}"),
         When::Window(months) => {
             format!("{name} from {} to {as_of}", as_of.minus(months - 1))
@@ -155,28 +155,27 @@ fn unit(fact: &Fact, schema: &Schema) -> String {
         .map_or_else(String::new, |(_, a)| a.unit.clone())
 }
 
-/// The attributes that facts name, each once, in the order of the schema.
+/// The attributes that facts and cards name, each once, in the order of the schema.
 #[must_use]
-pub fn attributes<'a>(facts: &[Fact], schema: &'a Schema) -> Vec<&'a Attribute> {
+pub fn attributes<'a>(query: &Query, schema: &'a Schema) -> Vec<&'a Attribute> {
+    let read = |name: &str| {
+        let mut terms = query.facts().iter().flat_map(Fact::terms);
+        let mut variables = query.scores().iter().flat_map(|s| s.card().variables());
+        terms.any(|t| t.attribute() == name) || variables.any(|v| v.reference.attribute == name)
+    };
     (schema.attributes().iter())
-        .filter(|a| (facts.iter().flat_map(Fact::terms)).any(|t| t.attribute() == a.name.as_str()))
+        .filter(|a| read(&a.name))
         .collect()
 }
 
-/// The attributes that no fact names, as people call them.
+/// The attributes that nothing names, as people call them.
 #[must_use]
-pub fn untouched(facts: &[Fact], schema: &Schema) -> Vec<String> {
-    let touched = attributes(facts, schema);
+pub fn untouched(query: &Query, schema: &Schema) -> Vec<String> {
+    let touched = attributes(query, schema);
     (schema.attributes().iter())
         .filter(|a| a.name != PRESENT && !touched.contains(a))
         .map(|a| name(&a.name))
         .collect()
-}
-
-/// Whether any fact is about more than the latest stocks, so that logs are shown.
-#[must_use]
-pub fn needs_log(facts: &[Fact]) -> bool {
-    (facts.iter().flat_map(Fact::terms)).any(|t| t.when() != When::Latest)
 }
 
 /// Somebody else's words without control characters, which could act on a terminal.

@@ -200,6 +200,9 @@ pub struct Consortium {
     pub schema: Digest32,
     /// Limits and waiting times.
     pub policies: Policies,
+    /// Content hash of the verifying key under which scores are proven; none: no scores.
+    #[serde(with = "optional_digest")]
+    pub score_key: Option<Digest32>,
 }
 
 impl Document for Consortium {
@@ -440,5 +443,35 @@ fn distinct(
         Ok(())
     } else {
         Err(GenesisError::Duplicate { field: field() })
+    }
+}
+
+/// A digest that may be missing, as hexadecimal digits.
+pub(crate) mod optional_digest {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+    use zkbureau_circuits::encoding::Digest32;
+
+    /// Writes it.
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Option<Digest32>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(digest) => s.serialize_some(&hex::encode(digest)),
+            None => s.serialize_none(),
+        }
+    }
+
+    /// Reads it.
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<Digest32>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(d)? else {
+            return Ok(None);
+        };
+        let mut digest = [0; 32];
+        hex::decode_to_slice(&text, &mut digest)
+            .map_err(|_| de::Error::custom("expected 64 hexadecimal digits"))?;
+        Ok(Some(digest))
     }
 }

@@ -3,7 +3,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
-use zkbureau_circuits::encoding::Document;
+use zkbureau_circuits::encoding::{Digest32, Document};
 use zkbureau_circuits::schema::Schema;
 
 use crate::block::ValidatorSet;
@@ -38,6 +38,13 @@ pub struct Genesis {
     pub schema: Schema,
     /// Limits and waiting times.
     pub policies: Policies,
+    /// Content hash of the verifying key under which scores are proven; none: no scores.
+    #[serde(
+        with = "crate::consortium::optional_digest",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub score_key: Option<Digest32>,
 }
 
 impl Document for Genesis {
@@ -112,6 +119,7 @@ impl Genesis {
             schema_version: self.schema.version(),
             schema: self.schema.digest(),
             policies: self.policies,
+            score_key: self.score_key,
         }
     }
 }

@@ -51,6 +51,10 @@ pub mod domain {
     pub const SCORECARD_KEY: &str = "zkbureau/scorecard-key/v1";
     /// A scorecard proof with its link.
     pub const SCORE_PROOF: &str = "zkbureau/score-proof/v1";
+    /// What the proof of one score of an answer is bound to.
+    pub const SCORE_CONTEXT: &str = "zkbureau/score-context/v1";
+    /// What an agency signs when it registers a card.
+    pub const SIGN_CARD: &str = "zkbureau/sign/card/v1";
     /// Input of the directory's verifiable random function.
     pub const DIRECTORY: &str = "zkbureau/directory/v1";
     /// Commitment to a subject identifier.
@@ -139,6 +143,8 @@ mod tests {
             SCORECARD,
             SCORECARD_KEY,
             SCORE_PROOF,
+            SCORE_CONTEXT,
+            SIGN_CARD,
             DIRECTORY,
             SUBJECT,
             HOLDER,

@@ -130,7 +130,7 @@ impl<S: Store> Agency<S> {
         };
         let view = view(query, Some(&column), leaf.as_ref(), log.as_ref())
             .map_err(|_| AgencyError::Contradiction("the log does not end in the leaf"))?;
-        let plan = AgencyPlan::new(query, &view)
+        let plan = AgencyPlan::new(query, self.id(), &view)
             .map_err(|_| AgencyError::Contradiction("the log does not serve the facts"))?;
 
         let mut images = None;

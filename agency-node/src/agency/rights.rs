@@ -15,9 +15,10 @@
 //! an identifier.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use zkbureau_circuits::encoding::{Digest32, hash_parts};
-use zkbureau_circuits::fact::{Fact, Query};
+use zkbureau_circuits::fact::{Fact, Query, ScoreQuery};
 use zkbureau_ledger::AnchorConsent;
 use zkbureau_ledger::block::Header;
 use zkbureau_ledger::document::ask::{AgencyAsk, FactsAsk};
@@ -82,7 +83,11 @@ impl<S: Store> Agency<S> {
         })?;
         let query = facts
             .terms
-            .check(self.chain(), rules.schema())
+            .check(self.chain(), rules.schema(), |hash| {
+                // Registered by the inquiry's block; what is registered stays.
+                let card = self.ledger.card(facts.height, hash).ok()??;
+                Some(Arc::new(card.card))
+            })
             .map_err(Refusal::Request)?;
         if !query.agencies().contains(&self.id()) {
             return Err(Refusal::NotAsked.into());
@@ -97,7 +102,7 @@ impl<S: Store> Agency<S> {
             .check_terms(
                 &ask.identity.certificate.subject_key,
                 &facts.terms,
-                query.facts(),
+                &query,
                 rules.schema(),
                 header.time_ms,
             )
@@ -199,7 +204,21 @@ impl<S: Store> Agency<S> {
 /// `a >= 4` and `a <= 5` ask about the same number. Mixed forms can still be combined, so all facts
 /// together have a limit as well.
 fn budget_keys(query: &Query) -> Vec<Digest32> {
-    query.facts().iter().map(budget_key).collect()
+    let facts = query.facts().iter().map(budget_key);
+    facts
+        .chain(query.scores().iter().flat_map(score_keys))
+        .collect()
+}
+
+/// A score is a number like any form, whatever is asked of it: thresholds under one card count
+/// together. Reasons tell something else, and count apart.
+fn score_keys(score: &ScoreQuery) -> Vec<Digest32> {
+    let ask = score.ask();
+    let mut keys = vec![hash_parts("zkbureau/budget-score/v1", &[&ask.card])];
+    if ask.reasons > 0 {
+        keys.push(hash_parts("zkbureau/budget-reasons/v1", &[&ask.card]));
+    }
+    keys
 }
 
 fn budget_key(fact: &Fact) -> Digest32 {

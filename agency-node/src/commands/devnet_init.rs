@@ -64,6 +64,7 @@ pub fn run(args: &DevnetInit) -> Outcome {
             kept_versions: 2_200,
             ..Policies::default()
         },
+        score_key: args.score_key,
     };
     genesis.validate()?;
 

@@ -116,6 +116,7 @@ fn combine(args: &cli::Genesis) -> anyhow::Result<Genesis> {
             Some(file) => policies(file, Policies::default())?,
             None => Policies::default(),
         },
+        score_key: args.score_key,
     };
     genesis.validate()?;
     Ok(genesis)

@@ -10,7 +10,7 @@ use zkbureau_agency_node::node::now;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::genesis::{Agency, Policies};
 use zkbureau_ledger::ids::{AuditorId, ChainId, Day, Height, IssuerId, ProposalId};
-use zkbureau_ledger::transaction::{Change, Proposal, SetPower};
+use zkbureau_ledger::transaction::{Change, Proposal, ScoreKey, SetPower};
 
 use super::{Outcome, admin, genesis, parties, text};
 use crate::admin::protocol::Request;
@@ -165,6 +165,9 @@ fn changes(args: &Changes, data: &DataDir) -> anyhow::Result<Vec<Change>> {
     if let Some(file) = &args.policies {
         let policies = genesis::policies(file, now.consortium.policies)?;
         changes.push(Change::SetPolicies(policies));
+    }
+    if let Some(hash) = args.score_key {
+        changes.push(Change::SetScoreKey(ScoreKey { hash: Some(hash) }));
     }
     if changes.is_empty() {
         bail!("a proposal changes something: name at least one change, or a FILE");

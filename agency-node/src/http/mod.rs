@@ -16,6 +16,7 @@
 mod agencies;
 mod body;
 mod caller;
+mod cards;
 mod events;
 mod gate;
 mod governance;

@@ -9,7 +9,9 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{ContentBuilder, HttpMethod, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::{agencies, body, events, governance, health, ledger, problem, status, transactions};
+use super::{
+    agencies, body, cards, events, governance, health, ledger, problem, status, transactions,
+};
 
 /// Canonical bytes (`circuits/spec/encoding.md`).
 #[derive(ToSchema)]
@@ -44,6 +46,10 @@ pub struct Canonical(#[expect(dead_code, reason = "describes a format")] Vec<u8>
         governance::key_proof,
         governance::party_proof,
         governance::evidence_proof,
+        cards::card_proof,
+        cards::card_name_proof,
+        cards::agency_cards_proof,
+        cards::register,
         ledger::anchor,
         governance::validator_changes,
         governance::governance,
@@ -67,7 +73,7 @@ struct Errors;
 impl Modify for Errors {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         for (path, item) in &mut document.paths.paths {
-            let signed = matches!(path.as_str(), "/metrics");
+            let signed = matches!(path.as_str(), "/metrics" | "/v1/agencies/{agency}/cards");
             for operation in [item.get.as_mut(), item.post.as_mut()]
                 .into_iter()
                 .flatten()
@@ -89,7 +95,7 @@ impl Modify for Errors {
                         false,
                     );
                 }
-                if post && path.contains("{agency}") {
+                if post && path.contains("{agency}") && !path.ends_with("/cards") {
                     add(operation, "504", "The agency cannot be reached", true);
                 }
             }

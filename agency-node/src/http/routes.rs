@@ -7,7 +7,9 @@ use axum::routing::{MethodRouter, get, post};
 use std::sync::Arc;
 
 use super::problem::Problem;
-use super::{Api, agencies, events, governance, health, ledger, openapi, status, transactions};
+use super::{
+    Api, agencies, cards, events, governance, health, ledger, openapi, status, transactions,
+};
 
 /// A router that knows its routes.
 pub struct Routes {
@@ -70,6 +72,16 @@ pub fn routes() -> Routes {
         "/v1/proofs/{height}/evidence/{agency}/{at}",
         governance::evidence_proof,
     )
+    .get("/v1/proofs/{height}/cards/{id}", cards::card_proof)
+    .get(
+        "/v1/proofs/{height}/card-names/{id}",
+        cards::card_name_proof,
+    )
+    .get(
+        "/v1/proofs/{height}/agency-cards/{agency}",
+        cards::agency_cards_proof,
+    )
+    .post("/v1/agencies/{agency}/cards", cards::register)
     .get("/v1/anchors/{id}", ledger::anchor)
     .get("/v1/validators/changes", governance::validator_changes)
     .get("/v1/governance", governance::governance)

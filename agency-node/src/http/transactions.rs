@@ -31,6 +31,13 @@ pub struct Taken {
     hash: TxHash,
 }
 
+impl Taken {
+    /// A transaction that was taken.
+    pub fn new(hash: TxHash) -> Self {
+        Self { hash }
+    }
+}
+
 /// Where a transaction stands.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StandingView {
@@ -134,7 +141,8 @@ fn wait(
         })
 }
 
-fn queue_problem(error: &QueueError) -> Problem {
+/// A transaction that was not taken.
+pub fn queue_problem(error: &QueueError) -> Problem {
     match error {
         QueueError::Refused(error) => transaction_problem(error),
         QueueError::Full(full) => Problem::queue_full(full.what, full.limit, full.retry_after),
@@ -172,6 +180,9 @@ fn transaction_problem(error: &TxError) -> Problem {
         TxError::EvidenceAhead { height, .. } => problem.field("height").limit(height.0),
         TxError::EvidenceExists { .. } => problem.field("height"),
         TxError::EvidenceFull { limit, .. } => problem.field("agency").limit(*limit as u64),
+        TxError::CardExists(_) => problem.field("card"),
+        TxError::CardName { .. } => problem.field("card.name"),
+        TxError::TooManyCards { limit, .. } => problem.field("agency").limit(*limit as u64),
         TxError::NewDirectory(_) => problem.field("agency"),
         TxError::UnknownAgency(_) => problem.field("agency"),
         TxError::UnknownAuditor(_) => problem.field("auditor"),

@@ -154,6 +154,7 @@ mod tests {
             observers: Vec::new(),
             schema: toml::from_str(SCHEMA).expect("a schema"),
             policies: Policies::default(),
+            score_key: None,
         };
         let ledger = Ledger::open(MemoryStore::default(), &genesis).expect("a ledger");
         let checks = Checks::default();

@@ -10,6 +10,7 @@ use super::history::{HistoryError, RecordView, Records, View};
 use super::language::When;
 use super::query::{PlacedTerm, Query, class};
 use crate::encoding::{Digest32, PointBytes};
+use crate::ids::AgencyId;
 use crate::schema::Class;
 
 /// `C_m`: one commitment, or sum of commitments, that forms refer to.
@@ -105,7 +106,7 @@ pub struct Form {
 }
 
 impl Form {
-    /// Index of the fact.
+    /// Index of the fact; after all facts come the values that scores read.
     #[must_use]
     pub fn fact(&self) -> usize {
         self.fact
@@ -135,6 +136,8 @@ pub enum Status {
     InsufficientHistory,
     /// Evaluable: the index of its form, and image.
     Form(usize),
+    /// A value of another agency.
+    Elsewhere,
 }
 
 impl Status {
@@ -145,6 +148,7 @@ impl Status {
             Self::Unavailable => 1,
             Self::InsufficientHistory => 2,
             Self::Form(_) => 3,
+            Self::Elsewhere => 4,
         }
     }
 }
@@ -159,16 +163,25 @@ pub struct AgencyPlan {
 }
 
 impl AgencyPlan {
-    /// Works out what a view means for the facts.
+    /// Works out what the view of an agency means for the facts and scores.
     ///
     /// # Errors
     /// [`HistoryError`] when the view is not a valid answer.
-    pub fn new(query: &Query, view: &View<'_>) -> Result<Self, HistoryError> {
+    pub fn new(query: &Query, agency: AgencyId, view: &View<'_>) -> Result<Self, HistoryError> {
+        let elsewhere = |row: usize| query.row_agencies()[row].is_some_and(|at| at != agency);
         let all = |status| Self {
             schema: *query.schema(),
             sources: Vec::new(),
             forms: Vec::new(),
-            statuses: vec![status; query.facts().len()],
+            statuses: (0..query.placed().len())
+                .map(|row| {
+                    if elsewhere(row) {
+                        Status::Elsewhere
+                    } else {
+                        status
+                    }
+                })
+                .collect(),
         };
         let view = match view {
             View::NoRecord => return Ok(all(Status::NoRecord)),
@@ -191,7 +204,15 @@ impl AgencyPlan {
                 .into_iter()
                 .find(|status| has(*status))
         };
-        let blocked: Vec<Option<Status>> = query.placed().iter().map(|t| verdict_of(t)).collect();
+        let blocked: Vec<Option<Status>> = (query.placed().iter().enumerate())
+            .map(|(row, terms)| {
+                if elsewhere(row) {
+                    Some(Status::Elsewhere)
+                } else {
+                    verdict_of(terms)
+                }
+            })
+            .collect();
         let used = |when: When| {
             let names = |terms: &Vec<PlacedTerm>| terms.iter().any(|t| t.when == when);
             (query.placed().iter().zip(&blocked)).any(|(t, b)| b.is_none() && names(t))
@@ -230,7 +251,7 @@ impl AgencyPlan {
         &self.forms
     }
 
-    /// What each fact is here.
+    /// What each fact, and then each value that scores read, is here.
     #[must_use]
     pub fn statuses(&self) -> &[Status] {
         &self.statuses

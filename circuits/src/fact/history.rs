@@ -113,21 +113,24 @@ impl RecordView<'_> {
                 .rposition(|e| e.effective_period == period)
                 .map(Records::Entry)
                 .ok_or(Status::InsufficientHistory),
-            When::Window(months) => {
-                let start = query.window_start(months);
-                let window = start..=query.as_of();
-                let inside: Vec<usize> = (0..self.entries.len())
-                    .filter(|i| window.contains(&self.entries[*i].effective_period))
-                    .collect();
-                if inside.len() > MAX_WINDOW_ENTRIES {
-                    return Err(Status::Unavailable);
-                }
-                let earliest = self.entries.iter().map(|e| e.effective_period).min();
-                if self.from_start && earliest.is_none_or(|e| e > start) {
-                    return Err(Status::InsufficientHistory);
-                }
-                Ok(Records::Entries(inside))
-            }
+            When::Window(months) => self.flows(query.window_start(months), query.as_of()),
+            When::During(period) => self.flows(period, period),
         }
+    }
+
+    /// The entries of a window; both ends are inside.
+    fn flows(&self, start: Period, end: Period) -> Result<Records, Status> {
+        let window = start..=end;
+        let inside: Vec<usize> = (0..self.entries.len())
+            .filter(|i| window.contains(&self.entries[*i].effective_period))
+            .collect();
+        if inside.len() > MAX_WINDOW_ENTRIES {
+            return Err(Status::Unavailable);
+        }
+        let earliest = self.entries.iter().map(|e| e.effective_period).min();
+        if self.from_start && earliest.is_none_or(|e| e > start) {
+            return Err(Status::InsufficientHistory);
+        }
+        Ok(Records::Entries(inside))
     }
 }

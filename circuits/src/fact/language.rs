@@ -43,6 +43,8 @@ pub enum When {
     At(Period),
     /// The flows of this many months up to `as_of`.
     Window(u32),
+    /// The flows of one period: what scorecards read. The language of facts has no word for it.
+    During(Period),
 }
 
 /// What is said of the form.
@@ -155,7 +157,7 @@ pub(crate) fn check_bound(
             .max(attribute.max.unsigned_abs())
             .max(attribute.range());
         let entries = match term.when {
-            When::Window(_) => MAX_WINDOW_ENTRIES,
+            When::Window(_) | When::During(_) => MAX_WINDOW_ENTRIES,
             When::Latest | When::At(_) => 1,
         };
         u128::from(term.weight.unsigned_abs())
@@ -203,7 +205,7 @@ pub(crate) fn write_terms<'a>(
         write!(f, "{}({}", scope.name(), term.attribute)?;
         match term.when {
             When::Latest => f.write_str(")")?,
-            When::At(period) => write!(f, ", {period})")?,
+            When::At(period) | When::During(period) => write!(f, ", {period})")?,
             When::Window(months) => write!(f, ", {months}m)")?,
         }
     }

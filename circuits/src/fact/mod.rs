@@ -38,7 +38,7 @@ pub use language::{Fact, FactText, Relation, Scope, Term, When};
 pub use linear_image::{Images, LinearImageProof};
 pub use pedersen::FormOpening;
 pub use plan::{Outcome, Plan, PlanError};
-pub use query::{HitPolicy, Query, QueryError};
+pub use query::{HitPolicy, Query, QueryError, ScoreQuery};
 pub use template::FactTemplate;
 pub use verdict::{
     BadOpening, Side, Verdict, VerdictProof, check_openings, prove_verdicts, verify_verdicts,
@@ -50,6 +50,10 @@ pub const MAX_FACT_TEXT: usize = 1024;
 pub const MAX_TERMS: usize = 16;
 /// Most facts of a request.
 pub const MAX_FACTS: usize = 16;
+/// Most different values that the scores of a request may read.
+pub const MAX_SCORE_VALUES: usize = 64;
+/// Most forms of a request: facts, and values that scores read.
+pub const MAX_FORMS: usize = MAX_FACTS + MAX_SCORE_VALUES;
 /// Longest window in months.
 pub const MAX_WINDOW_MONTHS: u32 = 120;
 /// Most log entries that a window may sum; part of the bound on forms.

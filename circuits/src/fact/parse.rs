@@ -314,7 +314,7 @@ impl<'a> Parser<'a> {
         if !self.scan.take(")") {
             return self.scan.unexpected(match when {
                 When::Latest => "`,` or `)`",
-                When::At(_) | When::Window(_) => "`)`",
+                When::At(_) | When::Window(_) | When::During(_) => "`)`",
             });
         }
         Ok(Term {

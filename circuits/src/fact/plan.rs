@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::agency_plan::{AgencyPlan, Status};
 use super::history::{HistoryError, View};
 use super::language::{Relation, Scope};
-use super::query::{HitPolicy, Query};
+use super::query::{HitPolicy, Query, ScoreQuery};
 use super::verdict::{Side, Verdict};
 use crate::ids::AgencyId;
 
@@ -46,6 +46,7 @@ pub struct Plan {
     query: Query,
     agencies: Vec<AgencyPlan>,
     outcomes: Vec<Outcome>,
+    scores: Vec<Outcome>,
 }
 
 impl Plan {
@@ -65,7 +66,7 @@ impl Plan {
             .iter()
             .zip(views)
             .map(|(agency, view)| {
-                AgencyPlan::new(query, view).map_err(|error| PlanError::View {
+                AgencyPlan::new(query, *agency, view).map_err(|error| PlanError::View {
                     agency: *agency,
                     error,
                 })
@@ -76,6 +77,11 @@ impl Plan {
             .collect();
         Ok(Self {
             query: query.clone(),
+            scores: query
+                .scores()
+                .iter()
+                .map(|score| score_outcome(query, &agencies, score))
+                .collect(),
             agencies,
             outcomes,
         })
@@ -99,8 +105,14 @@ impl Plan {
         &self.outcomes
     }
 
+    /// How each score's verdict comes about.
+    #[must_use]
+    pub fn score_outcomes(&self) -> &[Outcome] {
+        &self.scores
+    }
+
     /// Agencies that hold a form of an open fact: (index of the agency, index of the form).
-    pub(super) fn holders(&self, fact: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+    pub(crate) fn holders(&self, fact: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
         (self.agencies.iter().enumerate()).filter_map(move |(i, a)| match a.statuses()[fact] {
             Status::Form(form) => Some((i, form)),
             _ => None,
@@ -136,6 +148,31 @@ fn outcome(query: &Query, agencies: &[AgencyPlan], fact: usize) -> Outcome {
             }
         }
     })
+}
+
+/// A score is open when every agency that holds a record shows all values that the card reads there.
+/// It needs a record, whatever a person without one means for facts: zeros are no history.
+fn score_outcome(query: &Query, agencies: &[AgencyPlan], score: &ScoreQuery) -> Outcome {
+    let first = |is: &dyn Fn(usize, Status) -> bool| {
+        let at = (agencies.iter())
+            .position(|a| (score.rows.iter()).any(|row| is(*row, a.statuses()[*row])))?;
+        Some(query.agencies()[at])
+    };
+    if let Some(agency) = first(&|_, status| status == Status::Unavailable) {
+        return Outcome::Decided(Verdict::Unavailable { agency });
+    }
+    // What a card reads at one agency is not zero there for lack of a record.
+    let missing = |row: usize, status| {
+        status == Status::InsufficientHistory
+            || (status == Status::NoRecord && query.row_agencies()[row].is_some())
+    };
+    if let Some(agency) = first(&missing) {
+        return Outcome::Decided(Verdict::InsufficientHistory { at: Some(agency) });
+    }
+    if first(&|_, status| matches!(status, Status::Form(_))).is_some() {
+        return Outcome::Open;
+    }
+    Outcome::Decided(Verdict::InsufficientHistory { at: None })
 }
 
 /// On which side a form misses its relation, if it does.

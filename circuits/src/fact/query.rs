@@ -1,16 +1,21 @@
 //! The validated facts of one request (spec: `circuits/spec/fact.md`, heading "Query").
 
+use std::sync::Arc;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::error::{BoundError, FactError};
 use super::language::{Fact, FactText, When};
-use super::{MAX_AGENCIES, MAX_FACTS, MAX_SOURCES};
+use super::{MAX_AGENCIES, MAX_FACTS, MAX_SCORE_VALUES, MAX_SOURCES};
 use crate::encoding::Digest32;
 use crate::ids::AgencyId;
 use crate::period::Period;
 use crate::schema::{Class, Schema};
+use crate::scorecard::{
+    AskError, Card, MAX_SCORES, Measure, Reference, SchemaMismatch, ScoreAsk, Span,
+};
 
 /// What a person without any record at the listed agencies means.
 #[derive(
@@ -37,7 +42,7 @@ pub enum HitPolicy {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum QueryError {
     /// No facts, or too many.
-    #[error("a request has 1 to {MAX_FACTS} facts, not {0}")]
+    #[error("a request has 1 to {MAX_FACTS} facts, none only with scores, not {0}")]
     Facts(usize),
     /// No agencies, or too many.
     #[error("a request lists 1 to {MAX_AGENCIES} agencies, not {0}")]
@@ -81,6 +86,45 @@ pub enum QueryError {
         /// The request's period.
         as_of: Period,
     },
+    /// Too many scores.
+    #[error("a request asks for at most {MAX_SCORES} scores, not {0}")]
+    Scores(usize),
+    /// A score's card is another one than given, or unknown.
+    #[error("score {0}: the card is not known")]
+    UnknownCard(usize),
+    /// A question does not fit its card.
+    #[error("score {score}: {error}")]
+    Ask {
+        /// Which score, from 1.
+        score: usize,
+        /// What is wrong.
+        error: AskError,
+    },
+    /// A card does not fit the schema or the agencies.
+    #[error("score {score}: {error}")]
+    Card {
+        /// Which score, from 1.
+        score: usize,
+        /// What is wrong.
+        error: SchemaMismatch,
+    },
+    /// A card reads a period before the first there is.
+    #[error(
+        "score {score}: variable {variable:?} reads {lag} periods before {as_of}, before 1900-01"
+    )]
+    Lag {
+        /// Which score, from 1.
+        score: usize,
+        /// Which variable.
+        variable: String,
+        /// Its lag.
+        lag: u32,
+        /// The request's period.
+        as_of: Period,
+    },
+    /// Too many different values.
+    #[error("the scores of a request read at most {MAX_SCORE_VALUES} different values, not {0}")]
+    ScoreValues(usize),
     /// Too many different times.
     #[error(
         "a request names at most {MAX_SOURCES} different times (latest, past periods, windows), not {0}"
@@ -97,12 +141,46 @@ pub(crate) struct PlacedTerm {
     pub(crate) min: i64,
 }
 
-/// The facts of one request, checked against schema, agencies and `as_of`.
+/// A question about a score, with its card and where the card's values stand among the rows of a
+/// plan.
+#[derive(Clone, Debug)]
+pub struct ScoreQuery {
+    pub(crate) ask: ScoreAsk,
+    pub(crate) card: Arc<Card>,
+    /// Per variable of the card the row of its value.
+    pub(crate) rows: Vec<usize>,
+}
+
+impl ScoreQuery {
+    /// What is asked.
+    #[must_use]
+    pub fn ask(&self) -> &ScoreAsk {
+        &self.ask
+    }
+
+    /// Under which card.
+    #[must_use]
+    pub fn card(&self) -> &Arc<Card> {
+        &self.card
+    }
+
+    /// The question as people write it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.ask.text(&self.card)
+    }
+}
+
+/// The facts and scores of one request, checked against schema, agencies and `as_of`.
 #[derive(Clone, Debug)]
 pub struct Query {
     schema: Digest32,
     facts: Vec<Fact>,
+    /// The terms of each row: the facts, then the values that scores read, each once.
     placed: Vec<Vec<PlacedTerm>>,
+    /// The one agency of each row; none for all.
+    at: Vec<Option<AgencyId>>,
+    scores: Vec<ScoreQuery>,
     agencies: Vec<AgencyId>,
     as_of: Period,
     hit: HitPolicy,
@@ -112,7 +190,7 @@ pub struct Query {
 pub(crate) fn class(when: When) -> Class {
     match when {
         When::Latest | When::At(_) => Class::Stock,
-        When::Window(_) => Class::Flow,
+        When::Window(_) | When::During(_) => Class::Flow,
     }
 }
 
@@ -129,7 +207,28 @@ impl Query {
         as_of: Period,
         hit: HitPolicy,
     ) -> Result<Self, QueryError> {
-        if facts.is_empty() || facts.len() > MAX_FACTS {
+        if facts.is_empty() {
+            return Err(QueryError::Facts(0));
+        }
+        Self::with_scores(schema, facts, &[], agencies, as_of, hit)
+    }
+
+    /// [`Self::new`] with questions about scores, each with its card, beside the facts.
+    ///
+    /// # Errors
+    /// [`QueryError`] names the fact or score and the limit.
+    pub fn with_scores(
+        schema: &Schema,
+        facts: Vec<Fact>,
+        scores: &[(ScoreAsk, Arc<Card>)],
+        agencies: Vec<AgencyId>,
+        as_of: Period,
+        hit: HitPolicy,
+    ) -> Result<Self, QueryError> {
+        if scores.len() > MAX_SCORES {
+            return Err(QueryError::Scores(scores.len()));
+        }
+        if (facts.is_empty() && scores.is_empty()) || facts.len() > MAX_FACTS {
             return Err(QueryError::Facts(facts.len()));
         }
         if agencies.is_empty() || agencies.len() > MAX_AGENCIES {
@@ -165,6 +264,16 @@ impl Query {
             };
             placed.push(fact.terms.iter().map(place).collect());
         }
+        let mut at = vec![None; placed.len()];
+        let scores = place_scores(schema, scores, &agencies, as_of, &mut |term, agency| {
+            times.push(term.when);
+            placed.push(vec![PlacedTerm {
+                place: places[term.place as usize],
+                ..term
+            }]);
+            at.push(agency);
+            placed.len() - 1
+        })?;
         times.sort_unstable();
         times.dedup();
         if times.len() > MAX_SOURCES {
@@ -174,19 +283,22 @@ impl Query {
             schema: schema.digest(),
             facts,
             placed,
+            at,
+            scores,
             agencies,
             as_of,
             hit,
         })
     }
 
-    /// Reads the facts' texts, then [`Self::new`].
+    /// Reads the facts' texts, then [`Self::with_scores`].
     ///
     /// # Errors
     /// [`QueryError`] names the fact, and the place in its text.
     pub fn parse(
         schema: &Schema,
         facts: &[FactText],
+        scores: &[(ScoreAsk, Arc<Card>)],
         agencies: Vec<AgencyId>,
         as_of: Period,
         hit: HitPolicy,
@@ -201,13 +313,19 @@ impl Query {
                     .map_err(|error| QueryError::Parse { fact, error })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Self::new(schema, facts, agencies, as_of, hit)
+        Self::with_scores(schema, facts, scores, agencies, as_of, hit)
     }
 
     /// The facts, in the order of the verdicts.
     #[must_use]
     pub fn facts(&self) -> &[Fact] {
         &self.facts
+    }
+
+    /// The questions about scores, in the order of their verdicts.
+    #[must_use]
+    pub fn scores(&self) -> &[ScoreQuery] {
+        &self.scores
     }
 
     /// The listed agencies, ascending.
@@ -242,7 +360,7 @@ impl Query {
             .flatten()
             .filter_map(|term| match term.when {
                 When::Latest => None,
-                When::At(period) => Some(period),
+                When::At(period) | When::During(period) => Some(period),
                 When::Window(months) => Some(self.window_start(months)),
             })
             .min()
@@ -253,10 +371,90 @@ impl Query {
         self.as_of.minus(months - 1)
     }
 
-    /// The terms of each fact with their places.
+    /// The terms of each row with their places: the facts, then the values that scores read.
     pub(crate) fn placed(&self) -> &[Vec<PlacedTerm>] {
         &self.placed
     }
+
+    /// The one agency of each row; none for all.
+    pub(crate) fn row_agencies(&self) -> &[Option<AgencyId>] {
+        &self.at
+    }
+
+    /// The earliest period that a score looks at.
+    #[must_use]
+    pub fn earliest_of_score(&self, score: usize) -> Option<Period> {
+        let score = self.scores.get(score)?;
+        let lags = score.card.variables().iter().map(|v| v.reference.lag);
+        Some(self.as_of.minus(lags.max().unwrap_or(0)))
+    }
+}
+
+/// Checks questions about scores and gives every value that their cards read a row, each once.
+/// `row` takes a term, whose place is still the attribute's position, and gives the number of its row.
+fn place_scores(
+    schema: &Schema,
+    scores: &[(ScoreAsk, Arc<Card>)],
+    agencies: &[AgencyId],
+    as_of: Period,
+    row: &mut dyn FnMut(PlacedTerm, Option<AgencyId>) -> usize,
+) -> Result<Vec<ScoreQuery>, QueryError> {
+    let mut known: Vec<(Reference, usize)> = Vec::new();
+    let mut placed = Vec::with_capacity(scores.len());
+    for (score, (ask, card)) in (1..).zip(scores) {
+        if card.content_hash() != ask.card {
+            return Err(QueryError::UnknownCard(score));
+        }
+        ask.check(card)
+            .map_err(|error| QueryError::Ask { score, error })?;
+        card.check_schema(schema, agencies)
+            .map_err(|error| QueryError::Card { score, error })?;
+        let mut rows = Vec::with_capacity(card.variables().len());
+        for v in card.variables() {
+            let reference = &v.reference;
+            if let Some((_, row)) = known.iter().find(|(r, _)| r == reference) {
+                rows.push(*row);
+                continue;
+            }
+            if known.len() == MAX_SCORE_VALUES {
+                return Err(QueryError::ScoreValues(known.len() + 1));
+            }
+            let period = (as_of.number().checked_sub(reference.lag))
+                .and_then(|n| Period::from_number(n).ok())
+                .ok_or_else(|| QueryError::Lag {
+                    score,
+                    variable: v.name.clone(),
+                    lag: reference.lag,
+                    as_of,
+                })?;
+            // The card fits the schema, so the attribute is there.
+            let (position, attribute) = schema
+                .find(&reference.attribute)
+                .ok_or(QueryError::UnknownCard(score))?;
+            let term = PlacedTerm {
+                when: match reference.measure {
+                    Measure::Level => When::At(period),
+                    Measure::Flow => When::During(period),
+                },
+                place: position as u32,
+                weight: 1,
+                min: attribute.min,
+            };
+            let agency = match reference.span {
+                Span::Total => None,
+                Span::Agency(agency) => Some(agency),
+            };
+            let at = row(term, agency);
+            known.push((reference.clone(), at));
+            rows.push(at);
+        }
+        placed.push(ScoreQuery {
+            ask: *ask,
+            card: Arc::clone(card),
+            rows,
+        });
+    }
+    Ok(placed)
 }
 
 fn check_time(fact: usize, when: When, as_of: Period) -> Result<(), QueryError> {

@@ -12,6 +12,9 @@
 //! One circuit, and so one key, serves every card up to 32 variables of 12 bins: the card's table is
 //! a list of public inputs, whose part of the verifier's work is done once a card.
 
+mod answer;
+mod ask;
+mod batch;
 mod builder;
 mod card;
 mod claim;
@@ -33,6 +36,12 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub use answer::{ScoreVerdict, prove_scores, score_context, score_key_hash, verify_scores};
+pub use ask::{
+    AskError, MAX_SCORE_TEXT, MAX_THRESHOLD, Question, ScoreAsk, ScoreTemplate, ScoreText,
+    ScoreTextError, ScoreTextErrorKind,
+};
+pub use batch::{ProveJob, prove_batch};
 pub use card::{Bin, Card, Measure, Reference, Span, Variable};
 pub use claim::{Claim, ReasonSet, Reasons};
 pub(crate) use encoding::{FrBytes, fr_bytes};
@@ -66,5 +75,7 @@ pub const MAX_LAG: u32 = 120;
 pub const MAX_NAME: usize = 64;
 /// Longest label of a bin in bytes.
 pub const MAX_LABEL: usize = 64;
+/// Most scores that a request may ask for.
+pub const MAX_SCORES: usize = 4;
 /// Most reasons that a claim may ask for. Notices name at most four; credit bureaus add a fifth.
 pub const MAX_REASONS: u8 = 8;

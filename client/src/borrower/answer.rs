@@ -1,11 +1,13 @@
 //! Answering a request: inquire, ask, assemble.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rand_core::{CryptoRng, RngCore};
 use zkbureau_circuits::encoding::Digest32;
-use zkbureau_circuits::fact::Verdict;
+use zkbureau_circuits::fact::{ScoreQuery, Verdict};
 use zkbureau_circuits::ids::AgencyId;
+use zkbureau_circuits::scorecard::{ProvingKey, ScoreVerdict};
 use zkbureau_ledger::document::answer::{AuthorityEvidence, FactAnswer};
 use zkbureau_ledger::document::ask::{AskBody, FactsAsk};
 use zkbureau_ledger::document::consent::Field;
@@ -14,20 +16,23 @@ use zkbureau_ledger::document::request::FactRequest;
 use zkbureau_ledger::ids::{Height, TimeMs};
 
 use super::ask::{Failure, ask_agencies};
-use super::assemble::{Rights, assemble};
+use super::assemble::{Rights, assemble, require_score_key};
 use super::inquiry::{finish, inquire};
 use super::{BorrowerError, check_request, show_consent_id};
 use crate::evidence::{Subject, check_certificate};
 use crate::nodes::Nodes;
+use crate::score;
 use crate::wallet::{Outcome, Wallet};
 
 /// How to answer.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Indexes of facts, from 0, that the person declines to say.
+    /// Indexes of facts, from 0, and after them of scores, that the person declines to say.
     pub decline: Vec<usize>,
     /// Leave the judgement of consents to ledger and agencies.
     pub insist: bool,
+    /// Proves scores; loaded once and shared.
+    pub score_key: Option<Arc<ProvingKey>>,
 }
 
 /// An answer, and how it came about.
@@ -37,10 +42,14 @@ pub struct Answered {
     pub answer: FactAnswer,
     /// Digest of the request.
     pub request: Digest32,
-    /// Canonical texts of the facts.
+    /// Canonical texts of the facts, then the questions about scores.
     pub facts: Vec<String>,
-    /// One verdict per fact.
+    /// One verdict per fact, then one per score.
     pub verdicts: Vec<Verdict>,
+    /// What more is said of the scores.
+    pub scores: Vec<ScoreVerdict>,
+    /// The same in words: a score, reasons, where they are shown.
+    pub score_details: Vec<String>,
     /// Agencies that are missing in it, with the reason.
     pub missing: BTreeMap<AgencyId, Failure>,
     /// Height of the inquiry.
@@ -71,6 +80,12 @@ pub fn answer<R: RngCore + CryptoRng>(
     let query = check_request(wallet, request, now)?;
     // Named here, before anything is asked: agencies refuse everything alike.
     let identity = wallet.identity(now)?;
+    if !query.scores().is_empty() {
+        // Before a use of the consent is taken: without the key in force there is no answer.
+        let newest = nodes.state(wallet.chain())?;
+        let (_, consortium) = nodes.consortium(wallet.chain(), &newest)?;
+        require_score_key(consortium.score_key.as_ref(), options.score_key.as_deref())?;
+    }
     let inquired = inquire(wallet, nodes, request, &query, options.insist, now, rng)?;
     let (record, state) = (&inquired.record, &inquired.state);
     check_certificate(
@@ -155,13 +170,29 @@ pub fn answer<R: RngCore + CryptoRng>(
             inquiry_nonce: record.nonce,
         },
     };
-    let made = assemble(&about, state, rights, answers, &options.decline, rng)?;
+    let made = assemble(
+        &about,
+        state,
+        rights,
+        answers,
+        &options.decline,
+        options.score_key.as_deref(),
+        rng,
+    )?;
     missing.extend(made.left_out);
     let answered = Answered {
         answer: made.answer,
         request: about.digest,
-        facts: query.facts().iter().map(ToString::to_string).collect(),
-        verdicts: made.verdicts,
+        facts: (query.facts().iter().map(ToString::to_string))
+            .chain(query.scores().iter().map(ScoreQuery::text))
+            .collect(),
+        verdicts: (made.verdicts.into_iter())
+            .chain(made.scores.iter().map(|s| s.verdict))
+            .collect(),
+        score_details: (query.scores().iter().zip(&made.scores))
+            .map(|(score, said)| score::details(score, said))
+            .collect(),
+        scores: made.scores,
         missing,
         height: state.header.height(),
         consent_id: record.consent_id,

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 
 use rand_core::{CryptoRng, RngCore};
 use thiserror::Error;
-use zkbureau_circuits::encoding::Document;
+use zkbureau_circuits::encoding::{Digest32, Document};
 use zkbureau_circuits::error::ProveError;
 use zkbureau_circuits::fact::{FormOpening, Verdict, check_openings, prove_verdicts};
 use zkbureau_circuits::ids::AgencyId;
+use zkbureau_circuits::scorecard::{ProvingKey, ScoreVerdict, prove_scores};
 use zkbureau_ledger::document::answer::{
-    ANSWER_SEAL, AnswerBody, AuthorityEvidence, FactAnswer, StateEvidence,
+    ANSWER_SEAL, AnswerBody, AuthorityEvidence, FactAnswer, ScoreKeyBytes, StateEvidence,
 };
 use zkbureau_ledger::document::evidence::{AgencyAnswer, AgencyEvidence};
 use zkbureau_ledger::document::sealed::{SealError, Sealed};
@@ -38,8 +39,10 @@ pub struct Assembled {
     pub answer: FactAnswer,
     /// What is inside.
     pub body: AnswerBody,
-    /// The verdicts.
+    /// The verdicts of the facts.
     pub verdicts: Vec<Verdict>,
+    /// The verdicts of the scores.
+    pub scores: Vec<ScoreVerdict>,
     /// Agencies whose replies did not verify and were left out, as if they had not answered.
     pub left_out: BTreeMap<AgencyId, Failure>,
 }
@@ -56,12 +59,31 @@ pub enum AssembleError {
     /// The proof cannot be made.
     #[error("the verdicts cannot be proven: {0}")]
     Prove(#[from] ProveError),
+    /// Scores are asked for, and there is no key to prove them with.
+    #[error(
+        "a score is asked for: name the proving key of this ledger with --score-key (content hash {})", hex::encode(.0)
+    )]
+    NoScoreKey(Digest32),
+    /// The ledger has no verifying key in force.
+    #[error("a score is asked for, but this ledger has no verifying key for scores in force")]
+    NoKeyInForce,
+    /// The key is another one than that in force.
+    #[error(
+        "the proving key is another one than the ledger's: its hash is {}, in force is {}", hex::encode(.got), hex::encode(.expected)
+    )]
+    OtherScoreKey {
+        /// Hash of the key in force.
+        expected: Digest32,
+        /// Hash of the key given.
+        got: Digest32,
+    },
     /// The lender's key.
     #[error(transparent)]
     Seal(#[from] SealError),
 }
 
-/// Checks replies and makes the answer. `refused` are indexes of facts that the person declines.
+/// Checks replies and makes the answer. `refused` are indexes of facts, and after them of scores, that
+/// the person declines. `score_key` proves scores; it must be the key in force.
 ///
 /// An agency whose reply does not verify is left out and named: its facts become unavailable.
 ///
@@ -73,9 +95,16 @@ pub fn assemble<R: RngCore + CryptoRng>(
     rights: Rights,
     mut replies: Vec<AgencyAnswer>,
     refused: &[usize],
+    score_key: Option<&ProvingKey>,
     rng: &mut R,
 ) -> Result<Assembled, AssembleError> {
     check_authority(about, state, &rights.authority)?;
+    check_score_key(about, state, score_key)?;
+    let facts = about.query.facts().len();
+    let refused_scores: Vec<usize> = refused
+        .iter()
+        .filter_map(|i| i.checked_sub(facts))
+        .collect();
     let anchor = rights.authority.anchor_id;
     replies.sort_by_key(|reply| reply.evidence.agency);
     let mut left_out = BTreeMap::new();
@@ -121,7 +150,21 @@ pub fn assemble<R: RngCore + CryptoRng>(
         let context = Statement::context(about, state, &anchor, &evidence);
         let (verdicts, proof) =
             prove_verdicts(&context, &statement.plan, &images, &openings, refused, rng)?;
+        let scores = prove_scores(
+            score_key,
+            &context,
+            &statement.plan,
+            &images,
+            &openings,
+            &refused_scores,
+            rng,
+        )?;
+        let proven = scores.iter().any(|s| s.proof.is_some());
         let body = AnswerBody {
+            scores: scores.clone(),
+            score_key: score_key
+                .filter(|_| proven)
+                .map(|key| ScoreKeyBytes(key.verifying().to_bytes())),
             state: rights.state,
             authority: rights.authority,
             verdicts: verdicts.clone(),
@@ -142,9 +185,36 @@ pub fn assemble<R: RngCore + CryptoRng>(
             },
             body,
             verdicts,
+            scores,
             left_out,
         });
     }
+}
+
+/// Scores need the key in force; without scores any key will do, and none.
+fn check_score_key(
+    about: &Subject<'_>,
+    state: &State,
+    key: Option<&ProvingKey>,
+) -> Result<(), AssembleError> {
+    if about.query.scores().is_empty() {
+        return Ok(());
+    }
+    require_score_key(state.consortium.score_key.as_ref(), key)
+}
+
+/// Whether a key is the one in force.
+pub(super) fn require_score_key(
+    in_force: Option<&Digest32>,
+    key: Option<&ProvingKey>,
+) -> Result<(), AssembleError> {
+    let expected = *in_force.ok_or(AssembleError::NoKeyInForce)?;
+    let key = key.ok_or(AssembleError::NoScoreKey(expected))?;
+    let got = *key.verifying().hash();
+    if got != expected {
+        return Err(AssembleError::OtherScoreKey { expected, got });
+    }
+    Ok(())
 }
 
 /// Reads all evidence and makes the plan; images are not checked.

@@ -1,8 +1,9 @@
 //! Consenting: sign what is allowed, keep the keys, put one anchor per use on the ledger.
 
 use rand_core::{CryptoRng, RngCore};
-use zkbureau_circuits::fact::{Fact, FactTemplate, FactText, Query};
+use zkbureau_circuits::fact::{FactTemplate, FactText, Query};
 use zkbureau_circuits::period::Period;
+use zkbureau_circuits::scorecard::{Card, ScoreTemplate};
 use zkbureau_ledger::document::consent::{
     Consent, ConsentFields, MAX_TEMPLATES, MAX_USES, earliest_period,
 };
@@ -13,8 +14,8 @@ use zkbureau_ledger::transaction::AnchorConsent;
 
 use super::anchors::anchor_consent;
 use super::{BorrowerError, check_request, show_consent_id};
-use crate::evidence::check_certificate;
-use crate::nodes::Nodes;
+use crate::evidence::{StateError, check_certificate};
+use crate::nodes::{Nodes, ProvenState};
 use crate::wallet::{AnchorRecord, AnchorUse, ConsentRecord, Seed, Wallet};
 
 /// What a person allows beyond the request itself.
@@ -76,6 +77,9 @@ pub fn consent<R: RngCore + CryptoRng>(
         &consortium,
         state.header.time_ms().day(),
     )?;
+    for card in &request.cards {
+        check_card(nodes, &state, card)?;
+    }
     in_range("uses", options.uses.into(), MAX_USES.into())?;
     let days = u64::from(options.days);
     // An anchor lasts to the end of the day on which the consent ends, so one day is for that.
@@ -98,8 +102,10 @@ pub fn consent<R: RngCore + CryptoRng>(
         inquiry_type: request.parties.inquiry_type,
         agencies: request.terms.agencies.clone(),
         templates: templates.iter().map(FactTemplate::text).collect(),
-        earliest_period: (options.earliest)
-            .unwrap_or_else(|| earliest(query.facts(), query.as_of())),
+        scores: (query.scores().iter())
+            .map(|score| ScoreTemplate::exactly(score.ask()))
+            .collect(),
+        earliest_period: (options.earliest).unwrap_or_else(|| earliest(&query)),
         max_uses: options.uses,
         frequency_per_day: options.frequency_per_day.unwrap_or(options.uses),
     };
@@ -134,6 +140,14 @@ pub fn consent<R: RngCore + CryptoRng>(
     })
 }
 
+/// A card must be registered: agencies read it from the ledger.
+fn check_card(nodes: &Nodes, state: &ProvenState, card: &Card) -> Result<(), BorrowerError> {
+    match nodes.card(state, &card.content_hash())?.1 {
+        Some(_) => Ok(()),
+        None => Err(StateError::NoCard(card.name().to_owned()).into()),
+    }
+}
+
 /// Whether two consents allow the same, apart from when they were made.
 fn same_terms(old: &ConsentFields, new: &ConsentFields) -> bool {
     let lasts = |c: &ConsentFields| c.expiration.0.saturating_sub(c.creation.0);
@@ -160,6 +174,9 @@ fn templates(
     query: &Query,
     given: &[String],
 ) -> Result<Vec<FactTemplate>, BorrowerError> {
+    if given.is_empty() && query.facts().is_empty() {
+        return Ok(Vec::new());
+    }
     in_range("templates", given.len().max(1) as u64, MAX_TEMPLATES as u64)?;
     if given.is_empty() {
         return Ok(query.facts().iter().map(FactTemplate::exact).collect());
@@ -178,13 +195,11 @@ fn templates(
         .collect()
 }
 
-/// The earliest period that any of the facts looks at.
-fn earliest(facts: &[Fact], as_of: Period) -> Period {
-    facts
-        .iter()
-        .map(|fact| earliest_period(fact, as_of))
-        .min()
-        .unwrap_or(as_of)
+/// The earliest period that any of the facts and scores looks at.
+pub(super) fn earliest(query: &Query) -> Period {
+    let facts = (query.facts().iter()).map(|fact| earliest_period(fact, query.as_of()));
+    let scores = (0..query.scores().len()).filter_map(|score| query.earliest_of_score(score));
+    facts.chain(scores).min().unwrap_or(query.as_of())
 }
 
 fn sign<R: RngCore + CryptoRng>(

@@ -146,7 +146,7 @@ fn choose(
             .check_terms(
                 &wallet.key().public(),
                 &request.terms,
-                query.facts(),
+                query,
                 &wallet.chain().rules().schema,
                 now,
             )
@@ -216,7 +216,8 @@ fn settle(
         Err(error) => return Err(error.into()),
     };
     let proven = nodes.state_at(wallet.chain(), height)?;
-    let (evidence, anchor_state) = state_evidence(wallet, nodes, proven, anchor_id)?;
+    let (evidence, anchor_state) =
+        state_evidence(wallet, nodes, proven, anchor_id, &record.request)?;
     let consumed = anchor_state.and_then(|a| a.consumed);
     if consumed.is_none_or(|c| c.height != height || c.digest != digest) {
         return Err(BorrowerError::NotShown);
@@ -227,7 +228,7 @@ fn settle(
         kept.height = Some(height);
     }
     wallet.save()?;
-    let state = State::check(wallet.chain(), &evidence, &anchor_id)?;
+    let state = State::check(wallet.chain(), &evidence, &anchor_id, &record.request)?;
     Ok(Inquired {
         record,
         evidence,
@@ -265,12 +266,16 @@ fn state_evidence(
     nodes: &Nodes,
     proven: ProvenState,
     anchor: AnchorId,
+    request: &FactRequest,
 ) -> Result<(StateEvidence, Option<AnchorState>), NodesError> {
     let (anchor, shown) = nodes.anchor(&proven, anchor)?;
     let evidence = StateEvidence {
         consortium: nodes.consortium(wallet.chain(), &proven)?.0,
         columns: nodes.columns(&proven)?.0,
         anchor,
+        cards: (request.cards.iter())
+            .map(|card| Ok(nodes.card(&proven, &card.content_hash())?.0))
+            .collect::<Result<Vec<_>, NodesError>>()?,
         header: proven.signed,
         roots: proven.roots_sent,
     };

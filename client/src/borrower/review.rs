@@ -4,12 +4,13 @@ use serde::Serialize;
 use zkbureau_circuits::fact::HitPolicy;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::period::Period;
-use zkbureau_ledger::document::consent::earliest_period;
 use zkbureau_ledger::document::request::{FactRequest, InquiryType};
 use zkbureau_ledger::ids::TimeMs;
 use zkbureau_ledger::keys::PublicKey;
 
+use super::consent::earliest;
 use super::{BorrowerError, check_request};
+use crate::score::{self, ScoreInWords};
 use crate::show;
 use crate::time;
 use crate::wallet::Wallet;
@@ -45,7 +46,10 @@ pub struct Review {
     pub inquiry_type: InquiryType,
     /// The facts.
     pub facts: Vec<FactInWords>,
-    /// What the words in the facts mean.
+    /// The questions about scores.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scores: Vec<ScoreInWords>,
+    /// What the words in the facts and cards mean.
     pub glossary: Vec<Named>,
     /// The agencies that are asked.
     pub agencies: Vec<Named>,
@@ -93,10 +97,7 @@ pub fn review(
         .chain(unknown)
         .collect();
 
-    let looks_back_to = (query.facts().iter())
-        .map(|f| earliest_period(f, as_of))
-        .min()
-        .unwrap_or(as_of);
+    let looks_back_to = earliest(&query);
 
     let mut lender_learns = vec![
         "for each fact whether it is true or false, not by how much".to_owned(),
@@ -104,7 +105,10 @@ pub fn review(
          and how many monthly reports there are"
             .to_owned(),
     ];
-    if show::needs_log(query.facts()) {
+    if !query.scores().is_empty() {
+        lender_learns.push("for each score what stands with it below".to_owned());
+    }
+    if query.log_needed().is_some() {
         lender_learns.push(format!(
             "in which months each of these agencies reported on you, back to {looks_back_to} and \
              one report before (not what it reported)"
@@ -115,7 +119,7 @@ pub fn review(
         lender_learns.push("without any record, sums count as zero".to_owned());
     }
 
-    let untouched = show::untouched(query.facts(), schema);
+    let untouched = show::untouched(&query, schema);
     let mut lender_does_not_learn = vec![
         "any amount, at any agency or in total".to_owned(),
         "which agency holds how much".to_owned(),
@@ -141,7 +145,8 @@ pub fn review(
                 words: show::fact(f, schema, as_of),
             })
             .collect(),
-        glossary: (show::attributes(query.facts(), schema).into_iter())
+        scores: score::in_words(&query),
+        glossary: (show::attributes(&query, schema).into_iter())
             .map(|a| Named {
                 name: show::name(&a.name),
                 description: format!("{} ({})", a.description, a.unit),
@@ -155,7 +160,7 @@ pub fn review(
         lender_learns,
         lender_does_not_learn,
         agencies_learn: vec![
-            "that you asked, and the facts".to_owned(),
+            "that you asked, the facts, and the cards of the scores".to_owned(),
             "not who the lender is, nor the purpose, nor what other agencies hold".to_owned(),
         ],
     })

@@ -91,7 +91,7 @@ pub fn check_authority(
     let scope = consent.check_terms(
         &certificate.subject_key,
         &about.request.terms,
-        about.query.facts(),
+        about.query,
         &state.rules.schema,
         time,
     )?;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use zkbureau_ledger::document::answer::StateEvidence;
+use zkbureau_ledger::document::request::FactRequest;
 use zkbureau_ledger::genesis::Consortium;
 use zkbureau_ledger::ids::AnchorId;
 use zkbureau_ledger::light::{LightError, TrustedHeader, TrustedRoots};
-use zkbureau_ledger::state::{AnchorState, Columns};
+use zkbureau_ledger::state::{AnchorState, CardState, Columns};
 
 use crate::chain::{Chain, Rules};
 
@@ -26,6 +27,8 @@ pub struct State {
     pub columns: Columns,
     /// The anchor of the inquiry.
     pub anchor: AnchorState,
+    /// The cards of the request, as they are registered.
+    pub cards: Vec<CardState>,
 }
 
 /// The state does not follow from the genesis file.
@@ -43,10 +46,14 @@ pub enum StateError {
     /// There is no such anchor.
     #[error("the consent's anchor is not on the ledger")]
     NoAnchor,
+    /// A card of the request is not registered.
+    #[error("the card {0:?} is not registered on the ledger")]
+    NoCard(String),
 }
 
 impl State {
-    /// Checks the header's certificate and the values under its state root.
+    /// Checks the header's certificate and the values under its state root: also that the cards that
+    /// came with the request are registered.
     ///
     /// # Errors
     /// [`StateError`].
@@ -54,6 +61,7 @@ impl State {
         chain: &Chain,
         evidence: &StateEvidence,
         anchor: &AnchorId,
+        request: &FactRequest,
     ) -> Result<Self, StateError> {
         let header = chain
             .verify_header(&evidence.header)
@@ -74,6 +82,17 @@ impl State {
             .anchor(*anchor, &evidence.anchor)
             .map_err(|_| StateError::Proof("anchor"))?
             .ok_or(StateError::NoAnchor)?;
+        if evidence.cards.len() != request.cards.len() {
+            return Err(StateError::Proof("cards"));
+        }
+        let cards = (request.cards.iter().zip(&evidence.cards))
+            .map(|(card, proof)| {
+                roots
+                    .card(&card.content_hash(), proof)
+                    .map_err(|_| StateError::Proof("cards"))?
+                    .ok_or_else(|| StateError::NoCard(card.name().to_owned()))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             header,
             roots,
@@ -81,6 +100,7 @@ impl State {
             consortium,
             columns,
             anchor,
+            cards,
         })
     }
 }

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use zkbureau_circuits::encoding::Document;
 use zkbureau_circuits::error::DecodeError;
 use zkbureau_circuits::ids::AgencyId;
+use zkbureau_circuits::scorecard::Card;
 use zkbureau_ledger::block::SignedHeader;
 use zkbureau_ledger::document::audit::AuditAsk;
 use zkbureau_ledger::document::sealed::{MAX_SEALED, Sealed};
@@ -198,6 +199,9 @@ impl Node {
                 Party::Auditor(id) => format!("parties/auditor/{}", id.0),
                 Party::Observer => "parties/observer/0".to_owned(),
             },
+            RegistryKey::Card(hash) => format!("cards/{}", hex::encode(hash)),
+            RegistryKey::CardName(hash) => format!("card-names/{}", hex::encode(hash)),
+            RegistryKey::AgencyCards(agency) => format!("agency-cards/{}", agency.0),
             RegistryKey::Key(key) => format!("keys/{}", hex::encode(key)),
             RegistryKey::Evidence(agency, height) => {
                 format!("evidence/{}/{}", agency.0, height.0)
@@ -229,6 +233,16 @@ impl Node {
             return Err(NodeError::Malformed("the hash is another one".into()));
         }
         Ok(())
+    }
+
+    /// Hands a card in, for an agency of the node to sign for and register. Gives the transaction.
+    ///
+    /// # Errors
+    /// [`NodeError`]; status 401 when the node takes cards from its operators only.
+    pub fn register_card(&self, agency: AgencyId, card: &Card) -> Result<TxHash, NodeError> {
+        let path = format!("/v1/agencies/{}/cards", agency.0);
+        let Submitted { hash } = self.json(&path, Some(&card.to_bytes()), READ)?;
+        Ok(hash)
     }
 
     /// Where a transaction stands; the node is asked to wait for its end for a while.

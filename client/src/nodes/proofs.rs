@@ -1,19 +1,26 @@
 //! State at a height: a header, the roots under it and values under these, each verified before
 //! anybody sees it.
 
+use std::time::{Duration, Instant};
+
+use zkbureau_circuits::encoding::Digest32;
 use zkbureau_circuits::schema::Schema;
+use zkbureau_circuits::scorecard::Card;
 use zkbureau_ledger::block::SignedHeader;
 use zkbureau_ledger::genesis::Consortium;
-use zkbureau_ledger::ids::{AnchorId, AuditId, Height, ProposalId};
+use zkbureau_ledger::ids::{AgencyId, AnchorId, AuditId, Height, ProposalId};
 use zkbureau_ledger::light::{LightError, TrustedHeader, TrustedRoots};
 use zkbureau_ledger::state::{
-    AnchorState, AuditState, Columns, OpenProposals, ProposalState, RegistryKey, RegistryProof,
-    Roots,
+    AnchorState, AuditState, CardState, Columns, OpenProposals, ProposalState, RegistryKey,
+    RegistryProof, Roots, card_name_hash,
 };
 
 use super::{Nodes, NodesError};
 use crate::chain::Chain;
-use crate::node::{Node, NodeError};
+use crate::node::{Node, NodeError, Problem, Standing};
+
+/// How long a card is waited for until it is in a block.
+const REGISTER: Duration = Duration::from_secs(30);
 
 /// State at one height, proven.
 #[derive(Debug)]
@@ -212,6 +219,106 @@ impl Nodes {
         self.registry(state, "proof of the anchor", key, |roots, proof| {
             roots.anchor(id, proof)
         })
+    }
+
+    /// A registered card, or that there is none, with the proof.
+    ///
+    /// # Errors
+    /// [`NodesError`].
+    pub fn card(
+        &self,
+        state: &ProvenState,
+        hash: &Digest32,
+    ) -> Result<(RegistryProof, Option<CardState>), NodesError> {
+        let key = RegistryKey::Card(*hash);
+        self.registry(state, "proof of the card", key, |roots, proof| {
+            roots.card(hash, proof)
+        })
+    }
+
+    /// The card that a name stands for, if any does.
+    ///
+    /// # Errors
+    /// [`NodesError`].
+    pub fn card_named(
+        &self,
+        state: &ProvenState,
+        name: &str,
+    ) -> Result<Option<CardState>, NodesError> {
+        let key = RegistryKey::CardName(card_name_hash(name));
+        let (_, hash) = self.registry(state, "proof of the card's name", key, |roots, proof| {
+            roots.card_named(name, proof)
+        })?;
+        match hash {
+            Some(hash) => Ok(self.card(state, &hash)?.1),
+            None => Ok(None),
+        }
+    }
+
+    /// The cards that an agency has registered.
+    ///
+    /// # Errors
+    /// [`NodesError`].
+    pub fn agency_cards(
+        &self,
+        state: &ProvenState,
+        agency: AgencyId,
+    ) -> Result<Vec<Digest32>, NodesError> {
+        let key = RegistryKey::AgencyCards(agency);
+        let (_, cards) =
+            self.registry(state, "proof of an agency's cards", key, |roots, proof| {
+                roots.agency_cards(agency, proof)
+            })?;
+        Ok(cards.0)
+    }
+
+    /// Hands a card in at the first node that takes it, and waits until it is on the ledger.
+    ///
+    /// # Errors
+    /// [`NodesError`].
+    pub fn register_card(
+        &self,
+        chain: &Chain,
+        agency: AgencyId,
+        card: &Card,
+    ) -> Result<CardState, NodesError> {
+        let hash = card.content_hash();
+        let (_, transaction) = self.read("place for the card", None, |node| {
+            node.register_card(agency, card)
+        })?;
+        let deadline = Instant::now() + REGISTER;
+        loop {
+            let standing = self.read("standing of the card", None, |node| {
+                node.look(transaction, REGISTER)
+            });
+            if let Ok((i, Standing::Refused(reason))) = standing {
+                let problem = Problem {
+                    title: reason,
+                    ..Problem::default()
+                };
+                let error = NodeError::Problem {
+                    status: 422,
+                    problem: Box::new(problem),
+                    retry_after_s: None,
+                };
+                return Err(NodesError::Nobody {
+                    what: "place for the card",
+                    failures: vec![self.failure(i, error)],
+                });
+            }
+            // Only what is proven counts.
+            let state = self.state(chain)?;
+            if let Some(card) = self.card(&state, &hash)?.1 {
+                return Ok(card);
+            }
+            if Instant::now() >= deadline {
+                return Err(NodesError::Nobody {
+                    what: "block with the card yet",
+                    failures: Vec::new(),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// An audit request, or that there is none, with the proof.

@@ -1,10 +1,13 @@
 //! What the wallet assembles for the lender: verdicts with everything needed to check them from
 //! the genesis file alone.
 
+use std::io::{Read, Write};
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use zkbureau_circuits::directory::SubjectSecret;
 use zkbureau_circuits::encoding::{Digest32, Document, hash_parts};
 use zkbureau_circuits::fact::{MAX_AGENCIES, MAX_FACTS, Verdict, VerdictProof};
+use zkbureau_circuits::scorecard::{MAX_SCORES, ScoreVerdict, VerifyingKey};
 
 use super::bounded::bounded;
 use super::consent::ConsentView;
@@ -44,6 +47,9 @@ pub struct StateEvidence {
     pub columns: RegistryProof,
     /// The anchor, consumed by the inquiry.
     pub anchor: RegistryProof,
+    /// The cards of the request, in its order, as they are registered.
+    #[borsh(deserialize_with = "bounded::<_, _, MAX_SCORES>")]
+    pub cards: Vec<RegistryProof>,
 }
 
 /// The right to the answer.
@@ -86,6 +92,36 @@ pub struct AnswerBody {
     pub verdicts: Vec<Verdict>,
     /// Their proof.
     pub proof: VerdictProof,
+    /// One verdict per score, each with its proof.
+    #[borsh(deserialize_with = "bounded::<_, _, MAX_SCORES>")]
+    pub scores: Vec<ScoreVerdict>,
+    /// The verifying key of the scores' proofs, if there are any. The ledger names it by its hash.
+    pub score_key: Option<ScoreKeyBytes>,
+}
+
+/// An encoded verifying key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ScoreKeyBytes(pub Vec<u8>);
+
+impl std::fmt::Debug for ScoreKeyBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ScoreKeyBytes({} bytes)", self.0.len())
+    }
+}
+
+/// The bytes alone: a key has one length.
+impl BorshSerialize for ScoreKeyBytes {
+    fn serialize<W: Write>(&self, writer: &mut W) -> std::io::Result<()> {
+        writer.write_all(&self.0)
+    }
+}
+
+impl BorshDeserialize for ScoreKeyBytes {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> std::io::Result<Self> {
+        let mut bytes = vec![0; VerifyingKey::BYTES];
+        reader.read_exact(&mut bytes)?;
+        Ok(Self(bytes))
+    }
 }
 
 impl Document for AnswerBody {

@@ -13,10 +13,11 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use thiserror::Error;
 use zkbureau_circuits::encoding::{Digest32, Document, hash_parts};
-use zkbureau_circuits::fact::{Fact, FactError, FactTemplate, FactText, When};
+use zkbureau_circuits::fact::{Fact, FactError, FactTemplate, FactText, Query, When};
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::period::Period;
 use zkbureau_circuits::schema::Schema;
+use zkbureau_circuits::scorecard::ScoreTemplate;
 
 use super::request::{InquiryType, RequestParties, RequestTerms};
 use crate::ids::{ChainId, TimeMs};
@@ -53,7 +54,9 @@ pub struct ConsentFields {
     pub agencies: Vec<AgencyId>,
     /// What may be asked: canonical texts of fact templates.
     pub templates: Vec<FactText>,
-    /// The earliest period that a fact may look at. A fixed period, since the request's `as_of` is
+    /// What may be asked about scores.
+    pub scores: Vec<ScoreTemplate>,
+    /// The earliest period that a fact or score may look at. A fixed period, since the request's `as_of` is
     /// the lender's choice.
     pub earliest_period: Period,
     /// How often it may be used.
@@ -94,11 +97,13 @@ pub enum Field {
     MaxUses,
     /// Uses per day.
     FrequencyPerDay,
+    /// Questions about scores.
+    Scores,
 }
 
 impl Field {
     /// All fields in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Chain,
         Self::ConsentId,
         Self::SubjectKey,
@@ -113,6 +118,7 @@ impl Field {
         Self::EarliestPeriod,
         Self::MaxUses,
         Self::FrequencyPerDay,
+        Self::Scores,
     ];
 
     /// The field's name in hashes and errors.
@@ -133,6 +139,7 @@ impl Field {
             Self::EarliestPeriod => "earliest_period",
             Self::MaxUses => "max_uses",
             Self::FrequencyPerDay => "frequency_per_day",
+            Self::Scores => "scores",
         }
     }
 
@@ -181,7 +188,7 @@ impl FieldView {
 /// A consent as one reader sees it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ConsentView {
-    fields: [FieldView; 14],
+    fields: [FieldView; 15],
     signature: Signature,
 }
 
@@ -239,6 +246,9 @@ pub enum ConsentError {
     /// A fact is not covered.
     #[error("consent: no template covers the fact `{0}`")]
     Fact(String),
+    /// A question about a score is not covered.
+    #[error("consent: it does not allow `{0}`")]
+    Score(String),
     /// A template is wrong.
     #[error("consent: templates[{position}]: {error}")]
     Template {
@@ -352,6 +362,7 @@ impl ConsentFields {
             Field::EarliestPeriod => borsh::to_vec(&self.earliest_period),
             Field::MaxUses => borsh::to_vec(&self.max_uses),
             Field::FrequencyPerDay => borsh::to_vec(&self.frequency_per_day),
+            Field::Scores => borsh::to_vec(&self.scores),
         }
         .expect("encoding into memory")
     }
@@ -364,7 +375,7 @@ pub fn earliest_period(fact: &Fact, as_of: Period) -> Period {
         .iter()
         .map(|term| match term.when() {
             When::Latest => as_of,
-            When::At(period) => period,
+            When::At(period) | When::During(period) => period,
             When::Window(months) => as_of.minus(months.saturating_sub(1)),
         })
         .min()
@@ -413,7 +424,7 @@ impl ConsentView {
         &self,
         subject_key: &PublicKey,
         terms: &RequestTerms,
-        facts: &[Fact],
+        query: &Query,
         schema: &Schema,
         now: TimeMs,
     ) -> Result<AgencyScope, ConsentError> {
@@ -462,13 +473,35 @@ impl ConsentView {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let earliest: Period = self.get(Field::EarliestPeriod)?;
-        for fact in facts {
+        for fact in query.facts() {
             if !templates.iter().any(|t| t.covers(fact)) {
                 return Err(ConsentError::Fact(fact.to_string()));
             }
             if earliest_period(fact, terms.as_of) < earliest {
                 return Err(ConsentError::Lookback {
                     fact: fact.to_string(),
+                    earliest,
+                });
+            }
+        }
+        let scores: Vec<ScoreTemplate> = self.get(Field::Scores)?;
+        if scores.len() > MAX_TEMPLATES {
+            return Err(ConsentError::Limit {
+                field: Field::Scores.name(),
+                limit: MAX_TEMPLATES as u64,
+                got: scores.len() as u64,
+            });
+        }
+        for (number, score) in query.scores().iter().enumerate() {
+            if !scores.iter().any(|t| t.covers(score.ask())) {
+                return Err(ConsentError::Score(score.text()));
+            }
+            if query
+                .earliest_of_score(number)
+                .is_some_and(|p| p < earliest)
+            {
+                return Err(ConsentError::Lookback {
+                    fact: score.text(),
                     earliest,
                 });
             }

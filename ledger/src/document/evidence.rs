@@ -3,7 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use zkbureau_circuits::directory::VrfProof;
 use zkbureau_circuits::encoding::{Digest32, Document, hash_parts};
-use zkbureau_circuits::fact::{FormOpening, Images, MAX_FACTS};
+use zkbureau_circuits::fact::{FormOpening, Images, MAX_FORMS};
 use zkbureau_circuits::ids::AgencyId;
 
 use super::bounded::bounded;
@@ -64,7 +64,7 @@ pub struct AgencyAnswer {
     /// Goes on to the lender.
     pub evidence: AgencyEvidence,
     /// One per image, in order. Stays in the wallet.
-    #[borsh(deserialize_with = "bounded::<_, _, MAX_FACTS>")]
+    #[borsh(deserialize_with = "bounded::<_, _, MAX_FORMS>")]
     pub openings: Vec<FormOpening>,
 }
 

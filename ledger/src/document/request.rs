@@ -1,7 +1,9 @@
-//! A lender's request: which facts, at which agencies, as of which period.
+//! A lender's request: which facts and scores, at which agencies, as of which period.
 //!
 //! The request has two parts. Agencies see the [`RequestTerms`] and only a hash of the
 //! [`RequestParties`]: they learn neither who asks nor what for. The digest binds both.
+
+use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,9 @@ use zkbureau_circuits::fact::{FactText, HitPolicy, Query, QueryError};
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::period::Period;
 use zkbureau_circuits::schema::Schema;
+use zkbureau_circuits::scorecard::{Card, MAX_SCORES, ScoreAsk};
 
+use super::bounded::bounded;
 use crate::ids::{ChainId, TimeMs};
 use crate::keys::{PublicKey, SealingKey, SecretKey, Signature};
 
@@ -41,6 +45,9 @@ pub struct RequestTerms {
     pub chain: ChainId,
     /// The facts, each in canonical text.
     pub facts: Vec<FactText>,
+    /// The questions about scores.
+    #[borsh(deserialize_with = "bounded::<_, _, MAX_SCORES>")]
+    pub scores: Vec<ScoreAsk>,
     /// The agencies that must answer, in ascending order.
     pub agencies: Vec<AgencyId>,
     /// Data may not be older than this period; windows end with it.
@@ -86,13 +93,17 @@ pub struct FactRequest {
     pub terms: RequestTerms,
     /// What they do not see.
     pub parties: RequestParties,
+    /// The cards of the questions about scores, each once, in the order of the first question. Not
+    /// signed: the questions name them by content hash.
+    #[borsh(deserialize_with = "bounded::<_, _, MAX_SCORES>")]
+    pub cards: Vec<Card>,
     /// The lender's signature over the digest.
     pub signature: Signature,
 }
 
 impl Document for FactRequest {
     const NAME: &'static str = "zkbureau/fact-request/v1";
-    const MAX_BYTES: usize = 32 * 1024;
+    const MAX_BYTES: usize = 32 * 1024 + MAX_SCORES * Card::MAX_BYTES;
 }
 
 /// A request is not acceptable.
@@ -110,6 +121,9 @@ pub enum RequestError {
     /// Facts, agencies or their combination.
     #[error("{0}")]
     Query(#[from] QueryError),
+    /// The cards that come with it are not those that it asks about.
+    #[error("cards: the cards of the request are not those of its scores")]
+    Cards,
     /// A fact is not in canonical text.
     #[error("facts[{0}]: not in canonical form")]
     NotCanonical(usize),
@@ -133,17 +147,30 @@ impl RequestTerms {
         hash_parts("zkbureau/request-terms/v1", &[&bytes])
     }
 
-    /// Parses and checks the facts and the other terms.
+    /// Parses and checks the facts and the other terms. `cards` knows cards by their content hash.
     ///
     /// # Errors
     /// [`RequestError`] names the field and the limit.
-    pub fn check(&self, chain: &ChainId, schema: &Schema) -> Result<Query, RequestError> {
+    pub fn check(
+        &self,
+        chain: &ChainId,
+        schema: &Schema,
+        cards: impl Fn(&Digest32) -> Option<Arc<Card>>,
+    ) -> Result<Query, RequestError> {
         if self.chain != *chain {
             return Err(RequestError::Chain);
         }
+        let scores = (1..)
+            .zip(&self.scores)
+            .map(|(score, ask)| {
+                let card = cards(&ask.card).ok_or(QueryError::UnknownCard(score))?;
+                Ok((*ask, card))
+            })
+            .collect::<Result<Vec<_>, QueryError>>()?;
         let query = Query::parse(
             schema,
             &self.facts,
+            &scores,
             self.agencies.clone(),
             self.as_of,
             self.hit_policy,
@@ -173,14 +200,20 @@ pub fn request_digest(terms: &RequestTerms, parties_digest: &Digest32) -> Digest
 }
 
 impl FactRequest {
-    /// Makes and signs a request.
+    /// Makes and signs a request. `cards` are those that its scores are asked under.
     #[must_use]
-    pub fn new(terms: RequestTerms, parties: RequestParties, lender: &SecretKey) -> Self {
+    pub fn new(
+        terms: RequestTerms,
+        parties: RequestParties,
+        cards: Vec<Card>,
+        lender: &SecretKey,
+    ) -> Self {
         let digest = request_digest(&terms, &parties.digest());
         let signature = lender.sign(SIGNATURE_DOMAIN, &terms.chain, &[&digest]);
         Self {
             terms,
             parties,
+            cards,
             signature,
         }
     }
@@ -189,6 +222,26 @@ impl FactRequest {
     #[must_use]
     pub fn request_digest(&self) -> Digest32 {
         request_digest(&self.terms, &self.parties.digest())
+    }
+
+    /// The facts and scores, with the cards that came with the request.
+    fn query(&self, chain: &ChainId, schema: &Schema) -> Result<Query, RequestError> {
+        let mut asked: Vec<Digest32> = Vec::new();
+        for ask in &self.terms.scores {
+            if !asked.contains(&ask.card) {
+                asked.push(ask.card);
+            }
+        }
+        let cards: Vec<(Digest32, Arc<Card>)> = (self.cards.iter())
+            .map(|card| (card.content_hash(), Arc::new(card.clone())))
+            .collect();
+        if !cards.iter().map(|(hash, _)| hash).eq(&asked) {
+            return Err(RequestError::Cards);
+        }
+        self.terms.check(chain, schema, |hash| {
+            let found = cards.iter().find(|(known, _)| known == hash);
+            found.map(|(_, card)| Arc::clone(card))
+        })
     }
 
     /// Checks signature, time and every field; gives the parsed query.
@@ -214,7 +267,7 @@ impl FactRequest {
         };
         text("purpose", &self.parties.purpose, MAX_PURPOSE)?;
         text("lender_name", &self.parties.lender_name, MAX_LENDER_NAME)?;
-        let query = self.terms.check(chain, schema)?;
+        let query = self.query(chain, schema)?;
         self.parties
             .lender_key
             .verify(

@@ -1,7 +1,7 @@
 //! Reading the ledger: blocks, and the state at any height that is kept.
 
 use zkbureau_circuits::directory::Index;
-use zkbureau_circuits::encoding::Document;
+use zkbureau_circuits::encoding::{Digest32, Document};
 use zkbureau_circuits::log::{self, EMPTY_LOG, LogEntry};
 
 use super::{Ledger, LedgerError, load_header, load_trees};
@@ -9,8 +9,8 @@ use crate::block::{Block, SignedHeader};
 use crate::ids::{AgencyId, AnchorId, AuditId, Height, TxHash};
 use crate::machine::{StoredLeaf, View, log_key};
 use crate::state::{
-    AnchorState, AuditState, Column, Columns, Leaf, LeafProof, LogSuffix, RegistryKey,
-    RegistryProof, Roots,
+    AnchorState, AuditState, CardState, Column, Columns, Leaf, LeafProof, LogSuffix, NamedCard,
+    RegistryKey, RegistryProof, Roots, card_name_hash,
 };
 use crate::store::{Store, Table};
 use crate::tree::{TreeError, Visit};
@@ -90,6 +90,24 @@ impl<S: Store> Ledger<S> {
     ) -> Result<LeafProof, LedgerError> {
         self.read(at, |view| view.leaf_proof(agency, &index.0))?
             .ok_or(LedgerError::UnknownAgency(agency))
+    }
+
+    /// A card by its content hash.
+    ///
+    /// # Errors
+    /// [`LedgerError::Pruned`] when the height is not kept.
+    pub fn card(&self, at: Height, hash: &Digest32) -> Result<Option<CardState>, LedgerError> {
+        self.read(at, |view| view.value(&RegistryKey::Card(*hash)))
+    }
+
+    /// The content hash of the card that a name stands for.
+    ///
+    /// # Errors
+    /// [`LedgerError::Pruned`] when the height is not kept.
+    pub fn card_named(&self, at: Height, name: &str) -> Result<Option<Digest32>, LedgerError> {
+        let key = RegistryKey::CardName(card_name_hash(name));
+        let named: Option<NamedCard> = self.read(at, |view| view.value(&key))?;
+        Ok(named.map(|card| card.0))
     }
 
     /// A leaf.

@@ -23,8 +23,8 @@ use crate::genesis::{Consortium, Genesis, GenesisError};
 use crate::ids::{AgencyId, AnchorId, AuditId, ChainId, Height, ProposalId, TimeMs};
 use crate::schema_document::SchemaDocument;
 use crate::state::{
-    AnchorState, AuditState, Columns, EvidenceState, Leaf, LeafProof, OpenProposals, ProposalState,
-    RegistryKey, RegistryProof, Roots,
+    AgencyCards, AnchorState, AuditState, CardState, Columns, EvidenceState, Leaf, LeafProof,
+    NamedCard, OpenProposals, ProposalState, RegistryKey, RegistryProof, Roots, card_name_hash,
 };
 
 /// A header or a proof was not accepted.
@@ -350,6 +350,59 @@ impl TrustedRoots {
         proof: &RegistryProof,
     ) -> Result<Option<EvidenceState>, LightError> {
         self.optional("the evidence", RegistryKey::Evidence(agency, height), proof)
+    }
+
+    /// A card by its content hash; none if the proof shows that there is none.
+    ///
+    /// # Errors
+    /// [`LightError`] when the proof shows neither, or a card with another hash.
+    pub fn card(
+        &self,
+        hash: &Digest32,
+        proof: &RegistryProof,
+    ) -> Result<Option<CardState>, LightError> {
+        let state: Option<CardState> =
+            self.optional("the card", RegistryKey::Card(*hash), proof)?;
+        // The state machine puts a card under its own hash; a quorum could put another there.
+        if state
+            .as_ref()
+            .is_some_and(|s| s.card.content_hash() != *hash)
+        {
+            return Err(LightError::Proof("the card"));
+        }
+        Ok(state)
+    }
+
+    /// The content hash of the card that a name stands for; none if the proof shows that there is
+    /// none.
+    ///
+    /// # Errors
+    /// [`LightError`] when the proof shows neither.
+    pub fn card_named(
+        &self,
+        name: &str,
+        proof: &RegistryProof,
+    ) -> Result<Option<Digest32>, LightError> {
+        let key = RegistryKey::CardName(card_name_hash(name));
+        let named: Option<NamedCard> = self.optional("the card's name", key, proof)?;
+        Ok(named.map(|card| card.0))
+    }
+
+    /// The cards that an agency has registered, oldest first.
+    ///
+    /// # Errors
+    /// [`LightError`] when the proof shows neither them nor that there are none.
+    pub fn agency_cards(
+        &self,
+        agency: AgencyId,
+        proof: &RegistryProof,
+    ) -> Result<AgencyCards, LightError> {
+        let cards = self.optional(
+            "the agency's cards",
+            RegistryKey::AgencyCards(agency),
+            proof,
+        )?;
+        Ok(cards.unwrap_or_default())
     }
 
     /// A subject's leaf at an agency; none if the proof shows that there is none.

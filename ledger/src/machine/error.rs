@@ -2,6 +2,7 @@
 //! the limit and what was found.
 
 use thiserror::Error;
+use zkbureau_circuits::encoding::Digest32;
 use zkbureau_circuits::period::Period;
 
 use super::governance::ChangeError;
@@ -225,6 +226,25 @@ pub enum TxError {
         agency: AgencyId,
         /// The height.
         height: Height,
+    },
+    /// The card is on the ledger already.
+    #[error("the card {} is registered already", hex::encode(.0))]
+    CardExists(Digest32),
+    /// Another card has the name.
+    #[error("the name {name:?} stands for the card {}", hex::encode(.card))]
+    CardName {
+        /// The name.
+        name: String,
+        /// Content hash of the card that has it.
+        card: Digest32,
+    },
+    /// The agency has registered as many cards as it may.
+    #[error("{agency} has registered {limit} cards, which is the limit")]
+    TooManyCards {
+        /// The agency.
+        agency: AgencyId,
+        /// The limit.
+        limit: usize,
     },
     /// Too few subjects were reported since the column was last opened.
     #[error(

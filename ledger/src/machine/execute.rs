@@ -236,7 +236,8 @@ fn small_order(checked: &Checked) -> u8 {
         Transaction::AuditRequest(_) => 3,
         Transaction::GovernanceVote(_) => 4,
         Transaction::Evidence(_) => 5,
-        Transaction::PublishBatch(_) => 6,
+        Transaction::RegisterCard(_) => 6,
+        Transaction::PublishBatch(_) => 7,
     }
 }
 

@@ -238,6 +238,10 @@ impl<S: Store> Amending<'_, S> {
                 self.leave(party)
             }
             Change::NewSchema(schema) => self.new_schema(schema),
+            Change::SetScoreKey(key) => {
+                self.amended.consortium.score_key = key.hash;
+                Ok(())
+            }
             Change::SetPolicies(policies) => {
                 self.amended.consortium.policies = *policies;
                 Ok(())

@@ -8,6 +8,7 @@
 //! - `execute`: a whole block, for proposers and for validators.
 
 mod batches;
+mod cards;
 mod context;
 mod error;
 mod execute;

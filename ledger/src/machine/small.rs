@@ -1,4 +1,4 @@
-//! Everything but batches: anchors, revocations, inquiries, audit requests, votes, evidence. They come
+//! Everything but batches: anchors, revocations, inquiries, audit requests, votes, evidence, cards. They come
 //! first in a block and are applied one after the other.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use zkbureau_circuits::encoding::Document;
 
+use super::cards::NewCards;
 use super::context::Context;
 use super::error::{GovernanceError, TxError};
 use super::execute::Refusal;
@@ -49,6 +50,7 @@ pub(super) struct Small<'a, S> {
     /// What the proposal that this block adopts makes of the consortium.
     amended: Option<Amended>,
     evidence: BTreeMap<(AgencyId, Height), EvidenceState>,
+    cards: NewCards,
 }
 
 impl<'a, S: Store> Small<'a, S> {
@@ -77,6 +79,7 @@ impl<'a, S: Store> Small<'a, S> {
             open: None,
             amended: None,
             evidence: BTreeMap::new(),
+            cards: NewCards::default(),
         })
     }
 
@@ -95,6 +98,9 @@ impl<'a, S: Store> Small<'a, S> {
             Transaction::AuditRequest(request) => self.audit(request),
             Transaction::GovernanceVote(vote) => self.vote(vote),
             Transaction::Evidence(evidence) => self.evidence(evidence),
+            Transaction::RegisterCard(register) => {
+                (self.cards).register(self.view, self.height, self.time, register)
+            }
         }
     }
 
@@ -435,6 +441,7 @@ impl<'a, S: Store> Small<'a, S> {
         writes.extend(self.evidence.iter().map(|((agency, height), state)| {
             write(RegistryKey::Evidence(*agency, *height), state.to_bytes())
         }));
+        writes.extend(self.cards.values().map(|(key, value)| write(key, value)));
         if let Some(open) = &self.open {
             writes.push(write(RegistryKey::OpenProposals, open.to_bytes()));
         }

@@ -15,7 +15,7 @@ use crate::consortium;
 use crate::ids::{ChainId, TxHash};
 use crate::transaction::{
     AuditRequest, Change, GovernanceVote, MAX_AUDIT_ATTRIBUTES, MAX_CHANGES, PublishBatch,
-    Transaction, body_hash,
+    RegisterCard, Transaction, body_hash,
 };
 
 /// A transaction that passed every check that needs no state. Only [`check_stateless`] makes one, and
@@ -140,6 +140,10 @@ fn check_one(context: &Context, transaction: Transaction) -> Result<Checked, TxE
             evidence.verify(context.chain())?;
             Vec::new()
         }
+        Transaction::RegisterCard(register) => {
+            check_card(context, register)?;
+            Vec::new()
+        }
         // Their keys stand in the state.
         Transaction::AnchorConsent(_) | Transaction::RevokeConsent(_) | Transaction::Inquiry(_) => {
             Vec::new()
@@ -237,6 +241,16 @@ fn check_audit(context: &Context, request: &AuditRequest) -> Result<(), TxError>
     request
         .verify_signature(context.chain(), &auditor.key)
         .map_err(|_| TxError::Signature { key: "auditor" })
+}
+
+/// Who registers a card, and whether it did. The card itself was validated when it was decoded.
+fn check_card(context: &Context, register: &RegisterCard) -> Result<(), TxError> {
+    let agency = (context.consortium())
+        .agency(register.agency)
+        .ok_or(TxError::UnknownAgency(register.agency))?;
+    register
+        .verify_signature(context.chain(), &agency.validator_key)
+        .map_err(|_| TxError::Signature { key: "validator" })
 }
 
 /// Who may vote, whether it did, and whether new keys are held. Whether the changes can be applied

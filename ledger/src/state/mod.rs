@@ -1,7 +1,8 @@
 //! What the ledger remembers (spec: `ledger/spec/state.md`): leaves and logs of records, columns,
-//! anchors and audits, governance, and the trees that all of it stands in.
+//! anchors and audits, governance, scorecards, and the trees that all of it stands in.
 
 mod anchor;
+mod card;
 mod column;
 mod governance;
 mod leaf;
@@ -10,6 +11,7 @@ mod registry;
 mod roots;
 
 pub use anchor::{AnchorState, AnchorStatus, AuditState, Consumption, Revocation};
+pub use card::{AgencyCards, CardState, MAX_CARDS_PER_AGENCY, NamedCard, card_name_hash};
 pub use column::{Column, Columns, Opened};
 pub use governance::{
     Ballot, EvidenceState, KeyRole, KeyUse, MAX_OPEN_PROPOSALS, MAX_PROPOSAL_DAYS, OpenProposal,

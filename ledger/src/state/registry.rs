@@ -29,6 +29,12 @@ pub enum RegistryKey {
     Key([u8; 32]),
     /// The [`EvidenceState`](super::EvidenceState) of an agency's double vote at a height.
     Evidence(AgencyId, Height),
+    /// A [`CardState`](super::CardState), by the card's content hash.
+    Card(Digest32),
+    /// A [`NamedCard`](super::NamedCard), by the [hash of the name](super::card_name_hash).
+    CardName(Digest32),
+    /// The [`AgencyCards`](super::AgencyCards) of an agency.
+    AgencyCards(AgencyId),
 }
 
 impl RegistryKey {
@@ -56,6 +62,9 @@ impl RegistryKey {
                 path(name, &id.to_le_bytes())
             }
             Self::Key(key) => path("key", key),
+            Self::Card(hash) => path("card", hash),
+            Self::CardName(hash) => path("card-name", hash),
+            Self::AgencyCards(agency) => path("agency-cards", &agency.0.to_le_bytes()),
             Self::Evidence(agency, height) => {
                 let mut id = [0; 12];
                 id[..4].copy_from_slice(&agency.0.to_le_bytes());

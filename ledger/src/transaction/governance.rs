@@ -6,7 +6,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 use zkbureau_circuits::directory::VrfPublicKey;
-use zkbureau_circuits::encoding::Document;
+use zkbureau_circuits::encoding::{Digest32, Document};
 use zkbureau_circuits::schema::Schema;
 use zkbureau_params::domain;
 
@@ -73,6 +73,19 @@ pub enum Change {
     NewSchema(Schema),
     /// Other limits and waiting times.
     SetPolicies(Policies),
+    /// Another verifying key for scores, by its content hash.
+    SetScoreKey(ScoreKey),
+}
+
+/// Content hash of the verifying key under which scores are proven; none for no scores.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreKey {
+    /// The hash, 64 hexadecimal digits.
+    #[serde(with = "crate::consortium::optional_digest", default)]
+    pub hash: Option<Digest32>,
 }
 
 /// A new agency, with proof that the keys it signs with are held.

@@ -5,6 +5,7 @@
 
 mod audit;
 mod batch;
+mod card;
 mod consent;
 mod evidence;
 mod governance;
@@ -12,14 +13,16 @@ mod governance;
 use borsh::{BorshDeserialize, BorshSerialize};
 use zkbureau_circuits::encoding::Document;
 use zkbureau_circuits::error::DecodeError;
+use zkbureau_circuits::scorecard::Card;
 
 pub use audit::{AuditRequest, MAX_AUDIT_ATTRIBUTES};
 pub use batch::{BatchBody, BatchEntry, PublishBatch, body_hash, holder_tag};
+pub use card::RegisterCard;
 pub use consent::{AnchorConsent, Inquiry, RevokeConsent};
 pub use evidence::{Evidence, EvidenceError, SignedVote};
 pub use governance::{
     AdmitAgency, Change, GovernanceVote, MAX_CHANGES, NewKeys, Possession, Proposal, RotateKeys,
-    SetPower,
+    ScoreKey, SetPower,
 };
 
 use crate::ids::TxHash;
@@ -43,6 +46,8 @@ pub enum Transaction {
     GovernanceVote(GovernanceVote),
     /// Two votes of one validator that contradict each other.
     Evidence(Evidence),
+    /// An agency registers a scorecard.
+    RegisterCard(Box<RegisterCard>),
 }
 
 /// The kinds of transactions, by the first byte of their encoding after the version.
@@ -62,10 +67,12 @@ pub enum Kind {
     GovernanceVote = 5,
     /// [`Transaction::Evidence`].
     Evidence = 6,
+    /// [`Transaction::RegisterCard`].
+    RegisterCard = 7,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::PublishBatch,
         Self::AnchorConsent,
         Self::RevokeConsent,
@@ -73,6 +80,7 @@ impl Kind {
         Self::AuditRequest,
         Self::GovernanceVote,
         Self::Evidence,
+        Self::RegisterCard,
     ];
 
     /// What errors call it.
@@ -86,6 +94,7 @@ impl Kind {
             Self::AuditRequest => "audit request",
             Self::GovernanceVote => "governance vote",
             Self::Evidence => "evidence",
+            Self::RegisterCard => "scorecard",
         }
     }
 
@@ -98,6 +107,7 @@ impl Kind {
             Self::AuditRequest => 8 << 10,
             Self::GovernanceVote => 80 << 10,
             Self::Evidence => 512,
+            Self::RegisterCard => Card::MAX_BYTES + 128,
         }
     }
 }
@@ -151,6 +161,7 @@ impl Transaction {
             Self::AuditRequest(_) => Kind::AuditRequest,
             Self::GovernanceVote(_) => Kind::GovernanceVote,
             Self::Evidence(_) => Kind::Evidence,
+            Self::RegisterCard(_) => Kind::RegisterCard,
         }
     }
 }
@@ -194,5 +205,11 @@ impl From<GovernanceVote> for Transaction {
 impl From<Evidence> for Transaction {
     fn from(t: Evidence) -> Self {
         Self::Evidence(t)
+    }
+}
+
+impl From<RegisterCard> for Transaction {
+    fn from(t: RegisterCard) -> Self {
+        Self::RegisterCard(Box::new(t))
     }
 }

@@ -14,7 +14,7 @@ use crate::encoding::{Digest32, PointBytes};
 use crate::error::ProveError;
 use crate::fact::agency_plan::{AgencyPlan, Form};
 use crate::fact::pedersen::{self, FormOpening, signed};
-use crate::fact::{MAX_FACTS, MAX_SOURCES};
+use crate::fact::{MAX_FORMS, MAX_SOURCES};
 use crate::transcript::TranscriptExt;
 
 /// Makes the images of a plan's forms, their proof, and the openings for the wallet.
@@ -62,7 +62,7 @@ fn check(key: &CommitmentKey, plan: &AgencyPlan, openings: &[Opening]) -> Result
         return Err(ProveError::Unsatisfied("the plan is of another schema"));
     }
     for (what, max, got, min) in [
-        ("forms", MAX_FACTS, plan.forms().len(), 1),
+        ("forms", MAX_FORMS, plan.forms().len(), 1),
         ("sources", MAX_SOURCES, plan.sources().len(), 0),
     ] {
         if !(min..=max).contains(&got) {

@@ -11,14 +11,14 @@ use zkbureau_params::domain;
 use crate::encoding::{Digest32, PointBytes, ScalarBytes};
 use crate::fact::agency_plan::{AgencyPlan, Form, Source};
 use crate::fact::encoding::bounded;
-use crate::fact::{MAX_FACTS, MAX_SOURCES};
+use crate::fact::{MAX_FORMS, MAX_SOURCES};
 use crate::schema::{Class, MAX_ATTRIBUTES, Schema};
 use crate::transcript::TranscriptExt;
 
 /// Most announcements of a proof.
-const MAX_ANNOUNCEMENTS: usize = MAX_SOURCES + MAX_FACTS;
+const MAX_ANNOUNCEMENTS: usize = MAX_SOURCES + MAX_FORMS;
 /// Most responses of a proof: values and a blinding per source, a blinding per form.
-const MAX_RESPONSES: usize = MAX_SOURCES * (MAX_ATTRIBUTES + 1) + MAX_FACTS;
+const MAX_RESPONSES: usize = MAX_SOURCES * (MAX_ATTRIBUTES + 1) + MAX_FORMS;
 
 /// What is proven: the images are those forms of the openings of those sources.
 #[derive(Clone, Copy)]
@@ -52,7 +52,7 @@ pub struct Images {
 impl BorshDeserialize for Images {
     fn deserialize_reader<R: Read>(reader: &mut R) -> std::io::Result<Self> {
         Ok(Self {
-            points: bounded(reader, MAX_FACTS)?,
+            points: bounded(reader, MAX_FORMS)?,
             proof: LinearImageProof::deserialize_reader(reader)?,
         })
     }

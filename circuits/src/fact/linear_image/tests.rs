@@ -8,6 +8,7 @@ use crate::encoding::PointBytes;
 use crate::error::{ProveError, VerifyError};
 use crate::fact::tests::{CONTEXT, Holder, holders, query, rng, schema};
 use crate::fact::{AgencyPlan, FormOpening, Query, pedersen};
+use crate::ids::AgencyId;
 use crate::schema::{Class, Schema};
 use curve25519_dalek::scalar::Scalar;
 
@@ -28,7 +29,7 @@ const TEXTS: [&str; 4] = [
 
 fn at(query: &Query, holder: &Holder) -> Case {
     let key = CommitmentKey::new(&schema());
-    let plan = AgencyPlan::new(query, &holder.view(query)).expect("valid");
+    let plan = AgencyPlan::new(query, AgencyId(1), &holder.view(query)).expect("valid");
     let openings = holder.openings(&key, query, &plan);
     let (images, form_openings) =
         prove(&key, &CONTEXT, &plan, &openings, &mut rng(5)).expect("openings open");
@@ -279,7 +280,8 @@ fn wrong_counts() {
             ..
         })
     ));
-    let none = AgencyPlan::new(&query(&TEXTS), &crate::fact::View::NoRecord).expect("valid");
+    let none =
+        AgencyPlan::new(&query(&TEXTS), AgencyId(1), &crate::fact::View::NoRecord).expect("valid");
     let nothing = prove(&case.key, &CONTEXT, &none, &[], &mut rng(1));
     assert!(matches!(
         nothing,

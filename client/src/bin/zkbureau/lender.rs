@@ -8,15 +8,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use zkbureau_circuits::directory::SubjectId;
 use zkbureau_circuits::encoding::Digest32;
+use zkbureau_circuits::fact::Verdict;
 use zkbureau_circuits::ids::AgencyId;
+use zkbureau_circuits::scorecard::Card;
 use zkbureau_client::chain::Chain;
 use zkbureau_client::files::{self, LenderKeys};
-use zkbureau_client::lender::{self, Ask, Verification};
+use zkbureau_client::lender::{self, Ask, ScoreFinding, Verification};
 use zkbureau_client::{show, time};
 use zkbureau_ledger::document::answer::FactAnswer;
 use zkbureau_ledger::document::request::FactRequest;
 use zkbureau_ledger::ids::{DAY_MS, TimeMs};
 
+use super::card;
 use super::cli::{HomeArg, RequestArgs, VerifyArgs};
 use super::nodes::catch_up;
 use super::output::{Output, Text, short};
@@ -62,9 +65,17 @@ pub fn request(args: &RequestArgs) -> Result<Output> {
     } else {
         LenderKeys::read(&args.lender)?
     };
-    if let Some(nodes) = args.nodes.open()? {
-        catch_up(&chain, &nodes)?;
-    }
+    let from_files = (args.cards.iter())
+        .map(|path| Ok(files::read_document(path)?))
+        .collect::<Result<Vec<Card>>>()?;
+    let cards = match args.nodes.open()? {
+        Some(nodes) => {
+            catch_up(&chain, &nodes)?;
+            let state = nodes.state(&chain)?;
+            card::of_questions(&args.scores, from_files, Some((&nodes, &state)))?
+        }
+        None => card::of_questions(&args.scores, from_files, None)?,
+    };
     let now = time::now();
     let ask = Ask {
         lender_name: args.name.clone(),
@@ -72,6 +83,8 @@ pub fn request(args: &RequestArgs) -> Result<Output> {
         inquiry_type: args.inquiry_type.into(),
         subject: &args.subject,
         facts: &args.facts,
+        scores: &args.scores,
+        cards: &cards,
         agencies: args.agencies.0.clone(),
         as_of: args.as_of,
         hit_policy: args.without_record.into(),
@@ -87,6 +100,12 @@ pub fn request(args: &RequestArgs) -> Result<Output> {
 
     let id = hex::encode(digest);
     let facts: Vec<&str> = request.terms.facts.iter().map(|f| f.as_str()).collect();
+    let scores: Vec<String> = (request.terms.scores.iter())
+        .filter_map(|ask| {
+            let card = (request.cards.iter()).find(|c| c.content_hash() == ask.card)?;
+            Some(ask.text(card))
+        })
+        .collect();
     let ids: Vec<String> = request
         .terms
         .agencies
@@ -100,6 +119,7 @@ pub fn request(args: &RequestArgs) -> Result<Output> {
             args.out.display()
         ))
         .list(&facts)
+        .list(&scores)
         .line(format!(
             "As of {}, agencies {}, void from {}.",
             request.terms.as_of,
@@ -119,6 +139,7 @@ pub fn request(args: &RequestArgs) -> Result<Output> {
             "request": id,
             "file": args.out,
             "facts": facts,
+            "scores": scores,
             "agencies": request.terms.agencies,
             "as_of": request.terms.as_of,
             "expires_ms": request.terms.expires,
@@ -168,6 +189,35 @@ fn noted(home: &HomeArg, request: &Digest32) -> Result<SubjectId> {
     Ok(note.subject)
 }
 
+/// A score's verdict, and what more was shown of it.
+fn score_row(score: &ScoreFinding, name: impl Fn(AgencyId) -> String) -> Vec<String> {
+    let (word, more) = show::verdict(&score.verdict, name);
+    let word = match (&score.verdict, &score.points) {
+        (Verdict::True, Some(_)) => "SCORE",
+        _ => word,
+    };
+    let points = score.points.clone();
+    let reasons = score.reasons.as_ref().map(|reasons| {
+        let codes: Vec<String> = reasons.iter().map(|r| show::clean(&r.code)).collect();
+        if codes.is_empty() {
+            "no reasons".to_owned()
+        } else {
+            format!("reasons: {}", codes.join(", "))
+        }
+    });
+    // A score has sides only where an equation has: the verdict says it all.
+    let more = if matches!(score.verdict, Verdict::False { .. }) {
+        String::new()
+    } else {
+        more
+    };
+    let parts: Vec<String> = [Some(more).filter(|m| !m.is_empty()), points, reasons]
+        .into_iter()
+        .flatten()
+        .collect();
+    vec![word.into(), score.score.clone(), parts.join("; ")]
+}
+
 fn explain(chain: &Chain, request: &FactRequest, verified: &Verification, now: TimeMs) -> Text {
     let name = |id: AgencyId| {
         (verified.agencies.iter().find(|a| a.id == id))
@@ -178,6 +228,9 @@ fn explain(chain: &Chain, request: &FactRequest, verified: &Verification, now: T
             let (word, more) = show::verdict(&f.verdict, name);
             vec![word.into(), f.fact.clone(), more]
         })
+        .collect();
+    let facts: Vec<Vec<String>> = (facts.into_iter())
+        .chain(verified.scores.iter().map(|s| score_row(s, name)))
         .collect();
     let agencies: Vec<Vec<String>> = (verified.agencies.iter())
         .map(|a| {
@@ -211,7 +264,11 @@ fn explain(chain: &Chain, request: &FactRequest, verified: &Verification, now: T
             time::show_span(now.0.saturating_sub(verified.time_ms.0)),
             verified.as_of
         ))
-        .title("Facts")
+        .title(if verified.scores.is_empty() {
+            "Facts"
+        } else {
+            "Facts and scores"
+        })
         .table(&facts)
         .title("Agencies asked")
         .table(&agencies)

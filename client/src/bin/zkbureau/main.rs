@@ -5,6 +5,7 @@
 //! errors to standard error; with `--json` both are one JSON object on standard output.
 
 mod audit;
+mod card;
 mod cli;
 mod fail;
 mod lender;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Command::Request(args) => lender::request(args),
         Command::Verify(args) => lender::verify(args),
         Command::Wallet(args) => wallet::run(args),
+        Command::Card(args) => card::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Nodes(args) => nodes::run(args),
     };

@@ -2,12 +2,14 @@
 
 use std::io::IsTerminal as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use rand_core::OsRng;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 use zkbureau_circuits::fact::Verdict;
+use zkbureau_circuits::scorecard::ProvingKey;
 use zkbureau_client::borrower::{
     self, AnchorOnLedger, AnswerOptions, ConsentOptions, Failure, Review, find_consent,
     show_consent_id,
@@ -127,9 +129,11 @@ pub fn run(args: &WalletArgs) -> Result<Output> {
             out,
             decline,
             insist,
+            score_key,
         } => {
             let request: FactRequest = files::read_document(request)?;
-            answer(wallet, &nodes.open()?, &request, out, decline, *insist)
+            let key = score_key.as_deref();
+            answer(wallet, &nodes.open()?, &request, out, decline, *insist, key)
         }
         WalletCommand::Revoke {
             wallet,
@@ -244,6 +248,23 @@ fn explain(review: &Review) -> Text {
             .line(format!("  {number}  {}", fact.words))
             .line(format!("     {}", fact.fact));
     }
+    if !review.scores.is_empty() {
+        text = text.title("Scores");
+    }
+    for (number, score) in (review.facts.len() + 1..).zip(&review.scores) {
+        let [worst, best] = &score.range;
+        text = text
+            .line(format!("  {number}  {}", score.words))
+            .line(format!("     {}", score.score))
+            .line(format!(
+                "     card {}, scores from {worst} to {best}",
+                short(&hex::encode(score.card_hash))
+            ))
+            .line(format!("     the lender sees {}", score.shown.join("; ")));
+        for [variable, place] in &score.reads {
+            text = text.line(format!("       {variable}: {place}"));
+        }
+    }
     text = text
         .title("Words")
         .table(&named(&review.glossary))
@@ -330,6 +351,7 @@ fn consent(
             "type": fields.inquiry_type,
             "agencies": fields.agencies,
             "templates": fields.templates,
+            "scores": fields.scores,
             "earliest_period": fields.earliest_period,
             "uses": fields.max_uses,
             "per_day": fields.frequency_per_day,
@@ -356,6 +378,14 @@ fn blocks(heights: &[zkbureau_ledger::ids::Height]) -> String {
     heights.join(", ")
 }
 
+/// The proving key for a request with scores, read once; which key it must be says the ledger.
+fn proving_key(request: &FactRequest, path: Option<&Path>) -> Result<Option<Arc<ProvingKey>>> {
+    let Some(path) = path.filter(|_| !request.terms.scores.is_empty()) else {
+        return Ok(None);
+    };
+    Ok(Some(Arc::new(files::read_proving_key(path)?)))
+}
+
 fn answer(
     wallet: &WalletFileArgs,
     nodes: &Nodes,
@@ -363,14 +393,16 @@ fn answer(
     out: &Path,
     decline: &[usize],
     insist: bool,
+    score_key: Option<&Path>,
 ) -> Result<Output> {
-    let facts = request.terms.facts.len();
+    let facts = request.terms.facts.len() + request.terms.scores.len();
     if let Some(wrong) = decline.iter().find(|n| **n == 0 || **n > facts) {
-        bail!("--decline {wrong}: the request has facts 1 to {facts}");
+        bail!("--decline {wrong}: the request has facts and scores 1 to {facts}");
     }
     let options = AnswerOptions {
         decline: decline.iter().map(|n| n - 1).collect(),
         insist,
+        score_key: proving_key(request, score_key)?,
     };
     let mut wallet = open(wallet)?;
     let answered = borrower::answer(
@@ -390,12 +422,18 @@ fn answer(
         (wallet.chain().consortium().agency(id))
             .map_or_else(|| id.to_string(), |a| format!("{} ({id})", a.name))
     };
-    let rows: Vec<Vec<String>> = (answered.facts.iter().zip(&answered.verdicts))
+    let mut rows: Vec<Vec<String>> = (answered.facts.iter().zip(&answered.verdicts))
         .map(|(fact, verdict)| {
             let (word, more) = show::verdict(verdict, name);
             vec![word.into(), fact.clone(), more]
         })
         .collect();
+    let facts = answered.facts.len() - answered.scores.len();
+    for (row, details) in rows[facts..].iter_mut().zip(&answered.score_details) {
+        if !details.is_empty() {
+            row[2].clone_from(details);
+        }
+    }
     let consent = show_consent_id(&answered.consent_id);
     let mut text = Text::new()
         .line(format!(
