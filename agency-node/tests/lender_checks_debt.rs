@@ -103,6 +103,8 @@ impl World {
             inquiry_type: InquiryType::Hard,
             subject: self.wallet.person(),
             facts: &facts,
+            scores: &[],
+            cards: &[],
             agencies: None,
             as_of: "2024-03".parse().unwrap(),
             hit_policy: HitPolicy::NoHit,
@@ -129,6 +131,7 @@ impl World {
         let options = AnswerOptions {
             decline: Vec::new(),
             insist,
+            score_key: None,
         };
         let (wallet, node) = (&mut self.wallet, &self.node);
         answer(wallet, node, request, &options, now(), &mut OsRng)

@@ -72,6 +72,8 @@ impl World {
             inquiry_type: InquiryType::Soft,
             subject: self.wallet.person(),
             facts: &facts,
+            scores: &[],
+            cards: &[],
             agencies: None,
             as_of: MONTH.parse().unwrap(),
             hit_policy: HitPolicy::NoHit,

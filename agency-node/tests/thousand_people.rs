@@ -231,6 +231,8 @@ impl Bench {
             inquiry_type: InquiryType::Hard,
             subject: &subject,
             facts: &facts,
+            scores: &[],
+            cards: &[],
             agencies: Some(asked.agencies.iter().map(|id| AgencyId(*id)).collect()),
             as_of: period(asked.as_of),
             hit_policy: if asked.no_record_is_zero {

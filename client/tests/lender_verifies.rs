@@ -369,6 +369,8 @@ fn a_consent_must_allow_exactly_this() {
             agencies: replies.into_iter().map(|r| r.evidence).collect(),
             verdicts: vec![Verdict::Refused; FACTS.len()],
             proof: borsh::from_slice(&[0, 0, 0, 0, 0]).unwrap(),
+            scores: Vec::new(),
+            score_key: None,
         };
         match check(&world, &scene, &body) {
             Ok(_) => None,
@@ -481,6 +483,8 @@ fn an_expired_request_is_not_answered() {
             .collect(),
         verdicts: vec![Verdict::Refused],
         proof: borsh::from_slice(&[0, 0, 0, 0, 0]).unwrap(),
+        scores: Vec::new(),
+        score_key: None,
     };
     assert_eq!(
         check(&world, &scene, &body),

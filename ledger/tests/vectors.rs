@@ -11,9 +11,10 @@ use common::*;
 use serde::{Deserialize, Serialize};
 use zkbureau_circuits::directory::Index;
 use zkbureau_circuits::encoding::Document;
+use zkbureau_circuits::scorecard::{Bin, Card, Measure, Reference, Span, Variable};
 use zkbureau_ledger::block::{VoteKind, sign_vote};
 use zkbureau_ledger::ledger::Manifest;
-use zkbureau_ledger::transaction::{SetPower, SignedVote};
+use zkbureau_ledger::transaction::{RegisterCard, ScoreKey, SetPower, SignedVote};
 use zkbureau_ledger::{
     Block, Certificate, ChainId, Change, Evidence, Genesis, GovernanceVote, Height, Inquiry,
     Ledger, LightClient, MemoryStore, RegistryKey, RevokeConsent, SignedHeader, ValidatorChange,
@@ -61,6 +62,26 @@ fn double_vote(chain: &ChainId) -> Evidence {
     Evidence::new(ONE, key.public(), VoteKind::Precommit, height, round, votes)
 }
 
+fn card() -> Card {
+    let variable = Variable {
+        name: "owed".into(),
+        reference: Reference {
+            attribute: "balance".into(),
+            lag: 3,
+            measure: Measure::Level,
+            span: Span::Agency(TWO),
+        },
+        reason: "A1".into(),
+        bins: vec![Bin {
+            from: -5,
+            to: 10,
+            points: 3,
+            label: "all".into(),
+        }],
+    };
+    Card::new("of the vectors".into(), 10, 500, true, vec![variable]).unwrap()
+}
+
 /// Every kind of transaction, late reports, a replaced leaf, two agencies.
 fn make() -> Vector {
     let genesis = genesis(2);
@@ -101,6 +122,9 @@ fn make() -> Vector {
                             power: 3,
                         }),
                         admit(&chain, 3, 1),
+                        Change::SetScoreKey(ScoreKey {
+                            hash: Some([7; 32]),
+                        }),
                     ],
                 ),
                 &validator_key(ONE),
@@ -108,6 +132,7 @@ fn make() -> Vector {
             .into(),
             double_vote(&chain).into(),
         ],
+        vec![RegisterCard::sign(&chain, ONE, card(), &validator_key(ONE)).into()],
         vec![],
     ];
     let mut blocks = Vec::new();

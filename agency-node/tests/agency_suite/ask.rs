@@ -113,6 +113,7 @@ impl Plan {
                 .iter()
                 .map(|text| Fact::parse(text, &schema).unwrap().text())
                 .collect(),
+            scores: Vec::new(),
             agencies: self.agencies.clone(),
             as_of: period(AS_OF),
             hit_policy: self.hit,
@@ -129,7 +130,7 @@ impl Plan {
             subject_salt,
             nonce: random(),
         };
-        FactRequest::new(terms, parties, &lender)
+        FactRequest::new(terms, parties, Vec::new(), &lender)
     }
 
     pub fn consent(&self, world: &World, wallet: &Wallet, request: &FactRequest) -> Consent {
@@ -150,6 +151,7 @@ impl Plan {
                 .iter()
                 .map(|text| -> FactText { FactTemplate::parse(text, &schema).unwrap().text() })
                 .collect(),
+            scores: Vec::new(),
             earliest_period: period(self.earliest),
             max_uses: self.max_uses,
             frequency_per_day: self.per_day,

@@ -315,6 +315,7 @@ impl World {
             observers: Vec::new(),
             schema: schema(),
             policies,
+            score_key: None,
         };
         let ledger = Arc::new(Ledger::open(MemoryStore::default(), &genesis).unwrap());
         let chain = Chain {

@@ -100,6 +100,7 @@ impl Cluster {
                 min_changed_records: 1,
                 ..Policies::default()
             },
+            score_key: None,
         };
         genesis.validate().unwrap();
         Self {

@@ -53,8 +53,17 @@ impl Net {
         Self::with(agencies, people::SCHEMA, people::MAP)
     }
 
+    /// A new network with its own schema and mapping, and a verifying key for scores in force.
+    pub fn with_score_key(agencies: u32, schema: &str, map: &str, hash: &str) -> Self {
+        Self::make(agencies, schema, map, &["--score-key", hash])
+    }
+
     /// A new network with its own schema and mapping.
     pub fn with(agencies: u32, schema: &str, map: &str) -> Self {
+        Self::make(agencies, schema, map, &[])
+    }
+
+    fn make(agencies: u32, schema: &str, map: &str, more: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("schema.toml"), schema).unwrap();
         fs::write(dir.path().join("map.toml"), map).unwrap();
@@ -65,6 +74,7 @@ impl Net {
             .arg("--schema")
             .arg(net.file("schema.toml"))
             .args(["--agencies", &agencies.to_string()])
+            .args(more)
             .output()
             .unwrap();
         assert_success(&output);

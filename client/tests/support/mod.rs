@@ -5,6 +5,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -18,13 +19,14 @@ use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::period::Period;
 use zkbureau_circuits::range_batch::{ProvingKey, Statement, Witness, commit_records, prove};
 use zkbureau_circuits::schema::{Aggregate, Attribute, Class, Schema};
+use zkbureau_circuits::scorecard::{Card, ProvingKey as ScoreKey, ScoreTemplate};
 use zkbureau_client::borrower::{Assembled, Rights, assemble};
 use zkbureau_client::chain::Chain;
 use zkbureau_client::evidence::{State, Subject};
 use zkbureau_client::files::LenderKeys;
 use zkbureau_client::lender::{Ask, make_request};
 use zkbureau_ledger::block::Certificate;
-use zkbureau_ledger::document::answer::{AuthorityEvidence, StateEvidence};
+use zkbureau_ledger::document::answer::{AnswerBody, AuthorityEvidence, StateEvidence};
 use zkbureau_ledger::document::consent::{Consent, ConsentFields};
 use zkbureau_ledger::document::enrolment::{EnrolmentCertificate, EnrolmentRequest};
 use zkbureau_ledger::document::evidence::{
@@ -38,8 +40,8 @@ use zkbureau_ledger::ids::{AnchorId, AuditorId, DAY_MS, Height, HolderTag, Issue
 use zkbureau_ledger::keys::SecretKey;
 use zkbureau_ledger::state::RegistryKey;
 use zkbureau_ledger::transaction::{
-    AnchorConsent, BatchBody, BatchEntry, Inquiry, PublishBatch, RevokeConsent, Transaction,
-    body_hash,
+    AnchorConsent, BatchBody, BatchEntry, Inquiry, PublishBatch, RegisterCard, RevokeConsent,
+    Transaction, body_hash,
 };
 use zkbureau_ledger::{Ledger, MemoryStore};
 
@@ -74,6 +76,8 @@ pub struct World {
     pub proving: ProvingKey,
     pub rng: ChaCha20Rng,
     pub time: TimeMs,
+    /// The key that wallets prove scores with.
+    pub score_key: Option<Arc<ScoreKey>>,
 }
 
 /// The schema of the tests: stocks `balance` (from -1,000), `arrears` (max); flow `payments`.
@@ -130,11 +134,26 @@ pub struct Scene {
 impl World {
     /// A chain with `count` agencies and one validator.
     pub fn new(count: u32, seed: u64) -> Self {
-        Self::with_schema(count, seed, schema(), 64)
+        Self::make(count, seed, schema(), 64, None)
+    }
+
+    /// A chain with a verifying key for scores in force.
+    pub fn with_score_key(count: u32, seed: u64, key: Arc<ScoreKey>) -> Self {
+        Self::make(count, seed, schema(), 64, Some(key))
     }
 
     /// A chain with another schema, and batches of at most `slots` records.
     pub fn with_schema(count: u32, seed: u64, schema: Schema, slots: usize) -> Self {
+        Self::make(count, seed, schema, slots, None)
+    }
+
+    fn make(
+        count: u32,
+        seed: u64,
+        schema: Schema,
+        slots: usize,
+        score_key: Option<Arc<ScoreKey>>,
+    ) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let agencies: Vec<TestAgency> = (1..=count)
             .map(|id| TestAgency {
@@ -179,6 +198,7 @@ impl World {
             observers: Vec::new(),
             schema,
             policies: Policies::default(),
+            score_key: score_key.as_ref().map(|key| *key.verifying().hash()),
         };
         Self {
             ledger: Ledger::open(MemoryStore::new(), &genesis).unwrap(),
@@ -191,6 +211,7 @@ impl World {
             auditor,
             rng,
             time: START,
+            score_key,
         }
     }
 
@@ -218,6 +239,14 @@ impl World {
         );
         let tip = self.ledger.commit(proposal.executed, certificate).unwrap();
         (tip.height, refused)
+    }
+
+    /// An agency puts a card on the ledger.
+    pub fn register(&mut self, agency: usize, card: &Card) -> Height {
+        let this = &self.agencies[agency];
+        let (chain, card) = (self.chain.id(), card.clone());
+        let register = RegisterCard::sign(&chain, this.id, card, &this.validator);
+        self.must(vec![register.into()])
     }
 
     fn must(&mut self, transactions: Vec<Transaction>) -> Height {
@@ -338,6 +367,20 @@ impl World {
         as_of: &str,
         hit_policy: HitPolicy,
     ) -> FactRequest {
+        self.request_all(about, facts, &[], &[], as_of, hit_policy)
+    }
+
+    /// The lender asks for facts and scores.
+    pub fn request_all(
+        &mut self,
+        about: &SubjectId,
+        facts: &[&str],
+        scores: &[&str],
+        cards: &[Card],
+        as_of: &str,
+        hit_policy: HitPolicy,
+    ) -> FactRequest {
+        let scores: Vec<String> = scores.iter().map(|s| (*s).to_owned()).collect();
         let facts: Vec<String> = facts.iter().map(|f| (*f).to_owned()).collect();
         let ask = Ask {
             lender_name: "First Bank".into(),
@@ -345,6 +388,8 @@ impl World {
             inquiry_type: InquiryType::Hard,
             subject: about,
             facts: &facts,
+            scores: &scores,
+            cards,
             agencies: None,
             as_of: period(as_of),
             hit_policy,
@@ -369,6 +414,9 @@ impl World {
             inquiry_type: request.parties.inquiry_type,
             agencies: request.terms.agencies.clone(),
             templates: request.terms.facts.clone(),
+            scores: (request.terms.scores.iter())
+                .map(ScoreTemplate::exactly)
+                .collect(),
             earliest_period: request.terms.as_of.minus(23),
             max_uses: 1,
             frequency_per_day: 1,
@@ -444,6 +492,16 @@ impl World {
 
     /// The state's part of an answer at any height.
     pub fn state_evidence(&self, at: Height, anchor: AnchorId) -> StateEvidence {
+        self.state_evidence_with(at, anchor, &[])
+    }
+
+    /// The same with cards.
+    pub fn state_evidence_with(
+        &self,
+        at: Height,
+        anchor: AnchorId,
+        cards: &[Card],
+    ) -> StateEvidence {
         let proof = |key| self.ledger.registry_proof(at, &key).unwrap();
         StateEvidence {
             header: self.ledger.signed_header(at).unwrap().unwrap(),
@@ -451,6 +509,9 @@ impl World {
             consortium: proof(RegistryKey::Consortium),
             columns: proof(RegistryKey::Columns),
             anchor: proof(RegistryKey::Anchor(anchor)),
+            cards: (cards.iter())
+                .map(|card| proof(RegistryKey::Card(card.content_hash())))
+                .collect(),
         }
     }
 
@@ -458,7 +519,7 @@ impl World {
     pub fn rights(&self, scene: &Scene) -> Rights {
         let anchor_id = scene.anchor.id();
         Rights {
-            state: self.state_evidence(scene.height, anchor_id),
+            state: self.state_evidence_with(scene.height, anchor_id, &scene.request.cards),
             authority: AuthorityEvidence {
                 certificate: scene.person.certificate.clone(),
                 subject_salt: scene.person.salt.clone(),
@@ -499,7 +560,7 @@ impl World {
                 .unwrap()
         });
         let read = view(query, Some(&column), proof.leaf.as_ref(), log.as_ref()).unwrap();
-        let plan = AgencyPlan::new(query, &read).unwrap();
+        let plan = AgencyPlan::new(query, this.id, &read).unwrap();
         let mut openings = Vec::new();
         for source in plan.sources() {
             let entries = &this.logs[&index];
@@ -566,7 +627,13 @@ impl World {
     pub fn assemble(&mut self, scene: &Scene, replies: Vec<AgencyAnswer>) -> Assembled {
         let query = self.query(&scene.request);
         let rights = self.rights(scene);
-        let state = State::check(&self.chain, &rights.state, &scene.anchor.id()).unwrap();
+        let state = State::check(
+            &self.chain,
+            &rights.state,
+            &scene.anchor.id(),
+            &scene.request,
+        )
+        .unwrap();
         let about = Subject {
             chain: &self.chain,
             request: &scene.request,
@@ -574,7 +641,34 @@ impl World {
             query: &query,
             person: &scene.person.id,
         };
-        assemble(&about, &state, rights, replies, &[], &mut self.rng).unwrap()
+        assemble(
+            &about,
+            &state,
+            rights,
+            replies,
+            &[],
+            self.score_key.as_deref(),
+            &mut self.rng,
+        )
+        .unwrap()
+    }
+
+    /// What a wallet that checks nothing puts together: the facts' verdicts of honest evidence, and
+    /// nothing about scores.
+    pub fn answer_unchecked(&mut self, scene: &Scene) -> AnswerBody {
+        let query = self.query(&scene.request);
+        let replies = self.replies(scene, &query);
+        let rights = self.rights(scene);
+        AnswerBody {
+            state: rights.state,
+            authority: rights.authority,
+            agencies: replies.into_iter().map(|r| r.evidence).collect(),
+            verdicts: Vec::new(),
+            // Nothing is claimed of facts, so the proof is empty.
+            proof: borsh::from_slice(&[0, 0, 0, 0, 0]).unwrap(),
+            scores: Vec::new(),
+            score_key: None,
+        }
     }
 
     /// The honest answer.

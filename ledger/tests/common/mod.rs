@@ -134,6 +134,7 @@ pub fn genesis(agencies: u32) -> Genesis {
             min_changed_records: 3,
             ..Policies::default()
         },
+        score_key: None,
     };
     genesis.validate().unwrap();
     genesis
