@@ -307,3 +307,165 @@ fn nobody_holds_a_record() {
     assert_eq!(decide("total(balance) <= 5", HitPolicy::NoHit), none);
     assert_eq!(decide("each(balance) <= 5", HitPolicy::NoHit), none);
 }
+
+/// A card over a past balance, the payments of one month, and a month at one agency.
+fn score_query(as_of: &str, count: u32) -> Query {
+    use crate::scorecard::{Bin, Card, Measure, Question, Reference, ScoreAsk, Span, Variable};
+    let variable = |name: &str, attribute: &str, lag, measure, span| Variable {
+        name: name.into(),
+        reference: Reference {
+            attribute: attribute.into(),
+            lag,
+            measure,
+            span,
+        },
+        reason: String::new(),
+        bins: vec![Bin {
+            from: -(1 << 38),
+            to: 1 << 38,
+            points: 0,
+            label: String::new(),
+        }],
+    };
+    let one = Span::Agency(AgencyId(2));
+    let variables = vec![
+        variable("a", "balance", 1, Measure::Level, Span::Total),
+        variable("b", "payments", 2, Measure::Flow, Span::Total),
+        variable("c", "balance", 0, Measure::Level, one),
+        // The same values under another name: no row of its own.
+        variable("d", "payments", 2, Measure::Flow, Span::Total),
+    ];
+    let card = Card::new("rows".into(), 1, 0, false, variables).expect("valid");
+    let ask = ScoreAsk {
+        card: card.content_hash(),
+        question: Question::Exact,
+        reasons: 0,
+    };
+    let schema = schema();
+    Query::with_scores(
+        &schema,
+        facts(&schema, &["total(balance) >= 0"]),
+        &[(ask, std::sync::Arc::new(card))],
+        agencies(count),
+        period(as_of),
+        HitPolicy::Zero,
+    )
+    .expect("valid")
+}
+
+#[test]
+fn cards_read_one_period_each_value_once_and_at_its_agency() {
+    let h = holder(&[
+        ("2005-03", "2005-03"),
+        ("2005-04", "2005-04"),
+        // A second report of the flows of April, and one of May that is late.
+        ("2005-04", "2005-05"),
+        ("2005-05", "2005-06"),
+        ("2005-06", "2005-06"),
+    ]);
+    let query = score_query("2005-06", 2);
+    assert_eq!(query.log_needed(), Some(period("2005-04")));
+    assert_eq!(query.earliest_of_score(0), Some(period("2005-04")));
+    let plan = |agency| AgencyPlan::new(&query, AgencyId(agency), &h.view(&query)).expect("valid");
+    let here = plan(2);
+    // The fact, then balance of May, payments of April, balance of June.
+    assert_eq!(
+        here.statuses(),
+        [0, 1, 2, 3].map(Status::Form),
+        "the fourth variable shares a row"
+    );
+    let shown = h.view(&query);
+    let View::Record(shown) = shown else {
+        panic!("a record")
+    };
+    let effective = |i: usize| shown.entries[i].effective_period;
+    let mut flows = 0;
+    for source in here.sources() {
+        match source.records() {
+            Records::Entries(all) => {
+                flows += 1;
+                assert_eq!(all.len(), 2);
+                assert!(all.iter().all(|i| effective(*i) == period("2005-04")));
+            }
+            Records::Entry(i) => assert!(effective(*i) >= period("2005-05")),
+            Records::Latest => {}
+        }
+    }
+    assert_eq!(flows, 1);
+    let elsewhere = plan(1);
+    assert_eq!(elsewhere.statuses()[3], Status::Elsewhere);
+    assert_eq!(elsewhere.forms().len(), 3);
+
+    // Without a record at the card's agency there is no score, though totals could do without.
+    let outcome = |views: &[View<'_>]| {
+        let plan = Plan::new(&query, views).expect("valid");
+        plan.score_outcomes()[0]
+    };
+    let (record, none) = (h.view(&query), View::NoRecord);
+    let history = |at| Outcome::Decided(Verdict::InsufficientHistory { at });
+    assert_eq!(outcome(&[record, record]), Outcome::Open);
+    assert_eq!(outcome(&[none, record]), Outcome::Open);
+    assert_eq!(outcome(&[record, none]), history(Some(AgencyId(2))));
+    assert_eq!(
+        outcome(&[View::NoAnswer, record]),
+        Outcome::Decided(Verdict::Unavailable {
+            agency: AgencyId(1)
+        })
+    );
+    // A log that begins in May says nothing of the payments of April.
+    let young = holder(&[("2005-05", "2005-05"), ("2005-06", "2005-06")]);
+    let young = young.view(&query);
+    assert_eq!(outcome(&[young, record]), history(Some(AgencyId(1))));
+}
+
+#[test]
+fn a_request_says_what_is_wrong_with_its_scores() {
+    use crate::scorecard::{Question, ScoreAsk};
+    let good = score_query("2005-06", 2);
+    let (ask, card) = (*good.scores()[0].ask(), good.scores()[0].card().clone());
+    let schema = schema();
+    let with = |scores: &[(ScoreAsk, std::sync::Arc<crate::scorecard::Card>)], count, as_of| {
+        Query::with_scores(
+            &schema,
+            Vec::new(),
+            scores,
+            agencies(count),
+            period(as_of),
+            HitPolicy::Zero,
+        )
+        .map(|_| ())
+        .map_err(|e| e.to_string())
+    };
+    let one = (ask, card.clone());
+    assert_eq!(with(std::slice::from_ref(&one), 2, "2005-06"), Ok(()));
+    let wrong = |scores: &[_], count, as_of| with(scores, count, as_of).expect_err("wrong");
+    assert_eq!(
+        wrong(&[(); 5].map(|()| one.clone()), 2, "2005-06"),
+        "a request asks for at most 4 scores, not 5"
+    );
+    assert_eq!(
+        wrong(&[], 2, "2005-06"),
+        "a request has 1 to 16 facts, none only with scores, not 0"
+    );
+    let other = ScoreAsk {
+        card: [1; 32],
+        ..ask
+    };
+    assert_eq!(
+        wrong(&[(other, card.clone())], 2, "2005-06"),
+        "score 1: the card is not known"
+    );
+    assert_eq!(
+        wrong(std::slice::from_ref(&one), 1, "2005-06"),
+        "score 1: variable \"c\": agency 2 is not listed"
+    );
+    let far = ScoreAsk {
+        question: Question::AtLeast(i64::MAX),
+        ..ask
+    };
+    assert!(wrong(&[one.clone(), (far, card.clone())], 2, "2005-06").starts_with("score 2: "));
+    assert_eq!(
+        wrong(std::slice::from_ref(&one), 2, "1900-02"),
+        "score 1: variable \"b\" reads 2 periods before 1900-02, before 1900-01"
+    );
+}

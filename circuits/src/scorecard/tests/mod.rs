@@ -1,6 +1,7 @@
 //! Fixtures: a card that uses every part of the relation, people, a test key, a cheating prover.
 
 mod attacks;
+mod batch;
 mod cards;
 mod cheats;
 mod encodings;
