@@ -31,6 +31,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 inquiry_type: InquiryType::Hard,
                 subject: &subject(person)?,
                 facts: &facts.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>(),
+                scores: &[],
+                cards: &[],
                 agencies: None,
                 as_of: as_of.parse()?,
                 hit_policy: HitPolicy::NoHit,
