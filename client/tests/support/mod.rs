@@ -26,7 +26,7 @@ use zkbureau_client::evidence::{State, Subject};
 use zkbureau_client::files::LenderKeys;
 use zkbureau_client::lender::{Ask, make_request};
 use zkbureau_ledger::block::Certificate;
-use zkbureau_ledger::document::answer::{AnswerBody, AuthorityEvidence, StateEvidence};
+use zkbureau_ledger::document::answer::{AuthorityEvidence, StateEvidence};
 use zkbureau_ledger::document::consent::{Consent, ConsentFields};
 use zkbureau_ledger::document::enrolment::{EnrolmentCertificate, EnrolmentRequest};
 use zkbureau_ledger::document::evidence::{
@@ -651,24 +651,6 @@ impl World {
             &mut self.rng,
         )
         .unwrap()
-    }
-
-    /// What a wallet that checks nothing puts together: the facts' verdicts of honest evidence, and
-    /// nothing about scores.
-    pub fn answer_unchecked(&mut self, scene: &Scene) -> AnswerBody {
-        let query = self.query(&scene.request);
-        let replies = self.replies(scene, &query);
-        let rights = self.rights(scene);
-        AnswerBody {
-            state: rights.state,
-            authority: rights.authority,
-            agencies: replies.into_iter().map(|r| r.evidence).collect(),
-            verdicts: Vec::new(),
-            // Nothing is claimed of facts, so the proof is empty.
-            proof: borsh::from_slice(&[0, 0, 0, 0, 0]).unwrap(),
-            scores: Vec::new(),
-            score_key: None,
-        }
     }
 
     /// The honest answer.
