@@ -20,7 +20,7 @@ use zkbureau_circuits::scorecard::{
 use zkbureau_client::borrower::{AssembleError, Assembled, assemble};
 use zkbureau_client::evidence::{State, StateError, Statement, Subject};
 use zkbureau_client::lender::{
-    AskError, DEFAULT_MAX_AGE_MS, Verification, VerifyAnswerError, make_request, verify_body,
+    DEFAULT_MAX_AGE_MS, Verification, VerifyAnswerError, make_request, verify_body,
 };
 use zkbureau_client::show;
 use zkbureau_ledger::document::answer::{AnswerBody, ScoreKeyBytes};
