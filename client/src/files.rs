@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 use zkbureau_circuits::encoding::Document;
-use zkbureau_circuits::scorecard::{KeyError, ProvingKey, VerifyingKey, score_key_hash};
+use zkbureau_circuits::scorecard::{KeyError, ProvingKey};
 use zkbureau_ledger::document::armour::{self, ArmourError};
 use zkbureau_ledger::document::sealed::SealingSecretKey;
 use zkbureau_ledger::genesis::{Genesis, GenesisError};
@@ -171,14 +171,10 @@ pub fn read_genesis(path: &Path) -> Result<Genesis, FileError> {
 /// # Errors
 /// [`FileError`].
 pub fn read_proving_key(path: &Path) -> Result<ProvingKey, FileError> {
-    let bytes = read(path, ProvingKey::bytes())?;
-    // It begins with the verifying key, whose hash names both.
-    let verifying = bytes.get(..VerifyingKey::BYTES).unwrap_or_default();
-    ProvingKey::from_bytes(&bytes, &score_key_hash(verifying)).map_err(|error| {
-        FileError::ProvingKey {
-            path: path.to_owned(),
-            error,
-        }
+    let bytes = read(path, ProvingKey::max_bytes())?;
+    ProvingKey::read(&bytes).map_err(|error| FileError::ProvingKey {
+        path: path.to_owned(),
+        error,
     })
 }
 

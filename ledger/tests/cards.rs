@@ -119,10 +119,7 @@ fn content_and_name_are_taken_once_also_within_a_block() {
     let (first, same_name) = (card("retail", 1), card("retail", 2));
     let hash = first.content_hash();
     let exists = TxError::CardExists(hash);
-    let named = TxError::CardName {
-        name: "retail".into(),
-        card: hash,
-    };
+    let named = TxError::CardName(hash);
     let proposed = propose(
         &ledger,
         &[

@@ -181,7 +181,7 @@ fn transaction_problem(error: &TxError) -> Problem {
         TxError::EvidenceExists { .. } => problem.field("height"),
         TxError::EvidenceFull { limit, .. } => problem.field("agency").limit(*limit as u64),
         TxError::CardExists(_) => problem.field("card"),
-        TxError::CardName { .. } => problem.field("card.name"),
+        TxError::CardName(_) => problem.field("card.name"),
         TxError::TooManyCards { limit, .. } => problem.field("agency").limit(*limit as u64),
         TxError::NewDirectory(_) => problem.field("agency"),
         TxError::UnknownAgency(_) => problem.field("agency"),

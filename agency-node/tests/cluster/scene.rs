@@ -134,6 +134,8 @@ impl Scene {
                 format!("total(balance) <= {owed}"),
                 format!("total(balance) <= {}", owed - 1),
             ],
+            scores: &[],
+            cards: &[],
             agencies: None,
             as_of: self.period,
             hit_policy: HitPolicy::NoHit,

@@ -44,8 +44,7 @@ impl NewCards {
             None => view.value(&RegistryKey::CardName(name))?,
         };
         if let Some(NamedCard(card)) = taken {
-            let name = register.card.name().to_owned();
-            return Err(TxError::CardName { name, card }.into());
+            return Err(TxError::CardName(card).into());
         }
         let mut own = match self.agencies.get(&agency) {
             Some(own) => own.clone(),

@@ -231,13 +231,8 @@ pub enum TxError {
     #[error("the card {} is registered already", hex::encode(.0))]
     CardExists(Digest32),
     /// Another card has the name.
-    #[error("the name {name:?} stands for the card {}", hex::encode(.card))]
-    CardName {
-        /// The name.
-        name: String,
-        /// Content hash of the card that has it.
-        card: Digest32,
-    },
+    #[error("the card's name stands for the card {}", hex::encode(.0))]
+    CardName(Digest32),
     /// The agency has registered as many cards as it may.
     #[error("{agency} has registered {limit} cards, which is the limit")]
     TooManyCards {
