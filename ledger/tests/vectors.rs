@@ -266,5 +266,5 @@ fn the_history_still_has_every_kind_of_transaction() {
         let block = Block::from_bytes(&hex::decode(&block.block).unwrap()).unwrap();
         kinds.extend(block.transactions.iter().map(|t| t.kind()));
     }
-    assert_eq!(kinds.len(), 7);
+    assert_eq!(kinds.len(), 8);
 }

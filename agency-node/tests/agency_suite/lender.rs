@@ -32,7 +32,11 @@ pub fn verdicts(asking: &Asking<'_>, answers: &[AgencyAnswer]) -> Vec<Verdict> {
     let consortium = roots.consortium(&consortium).unwrap();
     let schema = ledger.registry_proof(at, &RegistryKey::Schema).unwrap();
     let schema = roots.schema(&schema).unwrap();
-    let query = asking.request.terms.check(&chain(world), &schema).unwrap();
+    let query = asking
+        .request
+        .terms
+        .check(&chain(world), &schema, |_| None)
+        .unwrap();
     let input = vrf_input(chain(world).as_bytes(), &asking.wallet.subject);
 
     let leaves: Vec<_> = answers

@@ -106,7 +106,7 @@ pub enum QueryError {
         /// Which score, from 1.
         score: usize,
         /// What is wrong.
-        error: SchemaMismatch,
+        error: Box<SchemaMismatch>,
     },
     /// A card reads a period before the first there is.
     #[error(
@@ -408,7 +408,10 @@ fn place_scores(
         ask.check(card)
             .map_err(|error| QueryError::Ask { score, error })?;
         card.check_schema(schema, agencies)
-            .map_err(|error| QueryError::Card { score, error })?;
+            .map_err(|error| QueryError::Card {
+                score,
+                error: Box::new(error),
+            })?;
         let mut rows = Vec::with_capacity(card.variables().len());
         for v in card.variables() {
             let reference = &v.reference;
