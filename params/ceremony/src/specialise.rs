@@ -20,7 +20,7 @@ const SHORT_BITS: u32 = 100;
 const HEAVY: usize = 48;
 
 /// The queries of a circuit before phase 2, but for B in G2, which only a finished key needs: it
-/// follows from the powers like the others, and is a third of the work.
+/// follows from the powers like the others, and costs as much as they do together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Specialised {
     pub(crate) a: Vec<G1Affine>,
