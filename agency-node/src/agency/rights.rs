@@ -370,6 +370,74 @@ mod tests {
     }
 
     #[test]
+    fn questions_under_one_card_count_together_and_reasons_apart() {
+        use zkbureau_circuits::fact::HitPolicy;
+        use zkbureau_circuits::ids::AgencyId;
+        use zkbureau_circuits::scorecard::{
+            Bin, Card, Measure, Question, Reference, ScoreAsk, Span, Variable,
+        };
+        let card = |name: &str| {
+            let variable = Variable {
+                name: "v".into(),
+                reference: Reference {
+                    attribute: "present".into(),
+                    lag: 0,
+                    measure: Measure::Level,
+                    span: Span::Total,
+                },
+                reason: String::new(),
+                bins: vec![Bin {
+                    from: 0,
+                    to: 9,
+                    points: 0,
+                    label: String::new(),
+                }],
+            };
+            Card::new(name.into(), 1, 0, true, vec![variable]).expect("valid")
+        };
+        let present = Attribute {
+            name: "present".into(),
+            class: Class::Stock,
+            aggregate: Aggregate::Max,
+            min: 0,
+            max: 1,
+            unit: String::new(),
+            description: String::new(),
+        };
+        let other = Attribute {
+            name: "balance".into(),
+            max: 99,
+            ..present.clone()
+        };
+        let schema = Schema::new(1, vec![present, other]).expect("valid");
+        let keys = |name: &str, question, reasons| {
+            let card = card(name);
+            let ask = ScoreAsk {
+                card: card.content_hash(),
+                question,
+                reasons,
+            };
+            let query = Query::with_scores(
+                &schema,
+                Vec::new(),
+                &[(ask, Arc::new(card))],
+                vec![AgencyId(1)],
+                "2025-06".parse().expect("a period"),
+                HitPolicy::NoHit,
+            );
+            budget_keys(&query.expect("valid"))
+        };
+        let at_least = keys("a", Question::AtLeast(5), 0);
+        assert_eq!(at_least.len(), 1);
+        assert_eq!(keys("a", Question::Below(9), 0), at_least);
+        assert_eq!(keys("a", Question::Exact, 0), at_least);
+        assert_ne!(keys("b", Question::AtLeast(5), 0), at_least);
+        let with = keys("a", Question::AtLeast(5), 4);
+        assert_eq!((with.len(), with[0]), (2, at_least[0]));
+        assert_ne!(with[1], with[0]);
+    }
+
+    #[test]
     fn facts_count_for_ninety_days() {
         let forms = |from: u8, to: u8| (from..to).map(|i| [i; 32]).collect::<Vec<_>>();
         let mut budget = Budget::default();

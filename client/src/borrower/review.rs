@@ -99,12 +99,15 @@ pub fn review(
 
     let looks_back_to = earliest(&query);
 
-    let mut lender_learns = vec![
-        "for each fact whether it is true or false, not by how much".to_owned(),
+    let mut lender_learns = Vec::new();
+    if !query.facts().is_empty() {
+        lender_learns.push("for each fact whether it is true or false, not by how much".to_owned());
+    }
+    lender_learns.push(
         "which of the agencies asked hold a record of you, the month of your latest record there, \
          and how many monthly reports there are"
             .to_owned(),
-    ];
+    );
     if !query.scores().is_empty() {
         lender_learns.push("for each score what stands with it below".to_owned());
     }

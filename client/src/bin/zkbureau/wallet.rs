@@ -241,8 +241,12 @@ fn explain(review: &Review) -> Text {
             pair("void from", time::show(review.expires_ms)),
             pair("lender's key", review.lender_key.to_string()),
         ])
-        .line("  Anybody can write a name: compare the key with the one that the lender publishes.")
-        .title("Facts");
+        .line(
+            "  Anybody can write a name: compare the key with the one that the lender publishes.",
+        );
+    if !review.facts.is_empty() {
+        text = text.title("Facts");
+    }
     for (number, fact) in (1..).zip(&review.facts) {
         text = text
             .line(format!("  {number}  {}", fact.words))
@@ -304,33 +308,38 @@ fn consent(
     }
     let id = allowed.show_id();
     let fields = &allowed.fields;
-    let mut text = Text::new()
-        .line(format!("Consent {id}"))
-        .table(&[
-            vec!["lender".into(), show::clean(&request.parties.lender_name)],
-            vec!["purpose".into(), show::clean(&fields.purpose)],
-            vec!["until".into(), time::show(fields.expiration)],
-            vec![
-                "may be used".into(),
-                format!(
-                    "{}, at most {} a day",
-                    times(fields.max_uses),
-                    fields.frequency_per_day
-                ),
-            ],
-            vec!["looks back to".into(), fields.earliest_period.to_string()],
-            vec![
-                if allowed.resumed {
-                    "taken up again, anchored in"
-                } else {
-                    "anchored in"
-                }
-                .into(),
-                format!("block {}", blocks(&allowed.heights)),
-            ],
-        ])
-        .title("Allowed facts")
-        .list(allowed.templates().iter().map(|t| t.as_str()));
+    let mut text = Text::new().line(format!("Consent {id}")).table(&[
+        vec!["lender".into(), show::clean(&request.parties.lender_name)],
+        vec!["purpose".into(), show::clean(&fields.purpose)],
+        vec!["until".into(), time::show(fields.expiration)],
+        vec![
+            "may be used".into(),
+            format!(
+                "{}, at most {} a day",
+                times(fields.max_uses),
+                fields.frequency_per_day
+            ),
+        ],
+        vec!["looks back to".into(), fields.earliest_period.to_string()],
+        vec![
+            if allowed.resumed {
+                "taken up again, anchored in"
+            } else {
+                "anchored in"
+            }
+            .into(),
+            format!("block {}", blocks(&allowed.heights)),
+        ],
+    ]);
+    if !allowed.templates().is_empty() {
+        text = text
+            .title("Allowed facts")
+            .list(allowed.templates().iter().map(|t| t.as_str()));
+    }
+    if !request.terms.scores.is_empty() {
+        // A consent covers the request's own questions.
+        text = text.title("Allowed scores").list(questions(request));
+    }
     if !allowed.uncovered.is_empty() {
         let facts = allowed
             .uncovered
@@ -363,6 +372,16 @@ fn consent(
         }),
         text,
     ))
+}
+
+/// A request's questions about scores, as people write them.
+fn questions(request: &FactRequest) -> Vec<String> {
+    (request.terms.scores.iter())
+        .filter_map(|ask| {
+            let card = (request.cards.iter()).find(|c| c.content_hash() == ask.card)?;
+            Some(show::clean(&ask.text(card)))
+        })
+        .collect()
 }
 
 fn times(n: u32) -> String {
