@@ -142,17 +142,17 @@ fn lists_are_refused_by_their_count() {
     };
     let with = |parts: &[Vec<u8>]| parts.concat();
     refuses(
-        Images::try_from_slice(&count(17)).expect_err("count"),
-        "at most 16",
+        Images::try_from_slice(&count(81)).expect_err("count"),
+        "at most 80",
     );
     refuses(
-        LinearImageProof::try_from_slice(&count(49)).expect_err("count"),
-        "at most 48",
+        LinearImageProof::try_from_slice(&count(113)).expect_err("count"),
+        "at most 112",
     );
-    let responses = with(&[count(0), count(32 * 65 + 17)]);
+    let responses = with(&[count(0), count(32 * 65 + 81)]);
     refuses(
         LinearImageProof::try_from_slice(&responses).expect_err("count"),
-        "at most 2096",
+        "at most 2160",
     );
     refuses(
         VerdictProof::try_from_slice(&with(&[vec![0], count(17)])).expect_err("count"),
