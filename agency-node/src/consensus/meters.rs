@@ -98,10 +98,14 @@ pub struct Meters {
     pub interval: Stopwatch,
     /// Making a block of our own, its execution included.
     pub propose: Stopwatch,
-    /// Stateless checks of transactions that were not in the queue.
+    /// Stateless checks of transactions on their way into the queue, those checked together once.
+    pub check: Stopwatch,
+    /// Stateless checks of transactions that a block had and the queue had not.
     pub verify: Stopwatch,
     /// Executing somebody's block: rules that need the state, and all trees.
     pub execute: Stopwatch,
+    /// Trees: part of `propose` and `execute`, added over agencies whose batches are applied in parallel.
+    pub tree: Stopwatch,
     /// Writing a proposed block, before it is voted on.
     pub keep: Stopwatch,
     /// Writing a final block.

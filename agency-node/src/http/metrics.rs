@@ -309,11 +309,21 @@ fn consensus(encoder: &mut DescriptorEncoder<'_>, meters: &Meters) -> Result<(),
         ("interval", "Between two blocks", &meters.interval),
         ("propose", "Making an own block", &meters.propose),
         (
+            "check",
+            "Stateless checks of transactions on arrival",
+            &meters.check,
+        ),
+        (
             "verify",
             "Stateless checks of transactions that did not wait here",
             &meters.verify,
         ),
         ("execute", "Executing a block", &meters.execute),
+        (
+            "tree",
+            "Trees, within making and executing blocks",
+            &meters.tree,
+        ),
         ("keep", "Writing a proposed block", &meters.keep),
         ("write", "Writing a final block", &meters.write),
         (

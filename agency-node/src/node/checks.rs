@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use zkbureau_ledger::transaction::Transaction;
 use zkbureau_ledger::{Checked, Ledger, Store, TxError};
@@ -45,11 +46,17 @@ impl Checks {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Checks a transaction, together with others that arrive meanwhile. Blocks.
+    /// Checks a transaction, together with others that arrive meanwhile. Blocks. `took` is told how long
+    /// a check took, once for all that were checked together.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn check<S: Store>(&self, ledger: &Ledger<S>, transaction: Transaction) -> Verdict {
+    pub fn check<S: Store>(
+        &self,
+        ledger: &Ledger<S>,
+        transaction: Transaction,
+        took: &dyn Fn(Duration),
+    ) -> Verdict {
         let verdict = Arc::new(Mutex::new(None));
         let mut state = self.lock();
         state.waiting.push_back(Job {
@@ -85,7 +92,9 @@ impl Checks {
                     .into_iter()
                     .map(|job| (job.transaction, job.verdict))
                     .unzip();
+                let start = Instant::now();
                 let results = ledger.check_stateless(transactions);
+                took(start.elapsed());
                 for (slot, result) in verdicts.iter().zip(results) {
                     *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
                 }
@@ -171,7 +180,7 @@ mod tests {
                         Period::new(2024, 1).expect("a month"),
                         keys.validator(),
                     );
-                    let verdict = checks.check(ledger, request.into());
+                    let verdict = checks.check(ledger, request.into(), &|_| {});
                     // Nobody of these is an auditor, so each error names who asked.
                     let error = verdict.map(|_| ()).expect_err("refused");
                     assert_eq!(error, TxError::UnknownAuditor(AuditorId(n)));

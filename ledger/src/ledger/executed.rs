@@ -1,6 +1,7 @@
 //! A block with what it changes, before it is final.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use zkbureau_circuits::encoding::Digest32;
 
@@ -22,6 +23,7 @@ pub struct Executed {
     trees: Trees,
     changes: ChangeSet,
     next: Arc<Context>,
+    tree_time: Duration,
 }
 
 impl Executed {
@@ -34,6 +36,7 @@ impl Executed {
             trees: outcome.trees,
             changes,
             next: outcome.next,
+            tree_time: outcome.tree_time,
         }
     }
 
@@ -65,6 +68,12 @@ impl Executed {
     #[must_use]
     pub fn next_consortium(&self) -> &Arc<Consortium> {
         self.next.consortium()
+    }
+
+    /// Time that executing it spent on trees, added over agencies that were applied in parallel.
+    #[must_use]
+    pub fn tree_time(&self) -> Duration {
+        self.tree_time
     }
 
     pub(super) fn into_changes(self) -> (ChangeSet, Trees, Arc<Context>) {

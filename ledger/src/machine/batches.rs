@@ -1,6 +1,7 @@
 //! Batches of one agency: leaves, logs and the column.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use zkbureau_circuits::RistrettoPoint;
@@ -33,6 +34,8 @@ pub(super) struct AgencyBatches<'a, S> {
     leaves: BTreeMap<Index, StoredLeaf>,
     /// Entries that were the newest of their logs before.
     log: ChangeSet,
+    /// Spent on the tree.
+    tree_time: Duration,
 }
 
 /// What an agency's batches changed.
@@ -41,6 +44,7 @@ pub(super) struct AgencyChanges {
     pub(super) column: Column,
     pub(super) tree: TreeUpdate,
     pub(super) log: ChangeSet,
+    pub(super) tree_time: Duration,
 }
 
 /// What one entry changes.
@@ -80,6 +84,7 @@ impl<'a, S: Store> AgencyBatches<'a, S> {
             cache: NodeCache::new(agency.into(), root),
             leaves: BTreeMap::new(),
             log: ChangeSet::default(),
+            tree_time: Duration::ZERO,
         })
     }
 
@@ -88,7 +93,9 @@ impl<'a, S: Store> AgencyBatches<'a, S> {
         let body = &batch.body;
         self.check(body)?;
         let keys: Vec<&Digest32> = body.entries.iter().map(|e| &e.index.0).collect();
+        let start = Instant::now();
         self.cache.load(self.store, &keys)?;
+        self.tree_time += start.elapsed();
         let updates = body
             .entries
             .par_iter()
@@ -244,11 +251,14 @@ impl<'a, S: Store> AgencyBatches<'a, S> {
                 record: stored.encode(),
             })
             .collect();
+        let start = Instant::now();
+        let tree = update(&self.cache, height, writes, &stored_value_hash)?;
         Ok(Some(AgencyChanges {
             agency: self.agency,
             column: self.column,
-            tree: update(&self.cache, height, writes, &stored_value_hash)?,
+            tree,
             log: self.log,
+            tree_time: self.tree_time + start.elapsed(),
         }))
     }
 }

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use thiserror::Error;
@@ -141,6 +142,8 @@ pub(crate) struct Outcome {
     pub(crate) changes: ChangeSet,
     /// What is in force for the next block.
     pub(crate) next: Arc<Context>,
+    /// Time spent on trees, added over agencies that were applied in parallel.
+    pub(crate) tree_time: Duration,
 }
 
 impl Plan {
@@ -323,6 +326,7 @@ pub(crate) fn execute<S: Store>(
 
     let mut trees = view.trees.clone();
     let mut changes = ChangeSet::default();
+    let mut tree_time = Duration::ZERO;
     for (agency_results, agency_changes) in outcomes {
         for (position, result) in agency_results {
             results[position] = result;
@@ -332,10 +336,12 @@ pub(crate) fn execute<S: Store>(
             column,
             tree,
             log,
+            tree_time: spent,
         }) = agency_changes
         else {
             continue;
         };
+        tree_time += spent;
         if let Some(slot) = small.columns_mut().get_mut(agency) {
             *slot = column;
         }
@@ -357,7 +363,9 @@ pub(crate) fn execute<S: Store>(
     };
     let writes = small.writes();
     if !writes.is_empty() {
+        let start = Instant::now();
         let tree = update_registry(view.store, trees.registry, height, writes)?;
+        tree_time += start.elapsed();
         trees.registry = tree.root;
         write_tree(&mut changes, TreeId::REGISTRY, height, tree);
     }
@@ -371,6 +379,7 @@ pub(crate) fn execute<S: Store>(
         trees,
         changes,
         next,
+        tree_time,
     })
 }
 
