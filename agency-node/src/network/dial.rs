@@ -1,4 +1,7 @@
 //! When to dial whom: the smaller of two identities dials, the other only after a grace time.
+//!
+//! A connection that the other side closes at once is a refusal: whoever is not in the others' registry any
+//! more tries again later and later.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,12 +18,18 @@ struct Target {
     next: Instant,
     wait: Duration,
     busy: bool,
+    /// When the present or last connection began.
+    since: Option<Instant>,
 }
+
+/// A connection that lasts for so long was no refusal.
+const LASTING: Duration = Duration::from_secs(5);
 
 /// The peers we have addresses of.
 pub(super) struct Dials {
     first_wait: Duration,
     longest_wait: Duration,
+    longest_refused: Duration,
     targets: BTreeMap<PeerId, Target>,
 }
 
@@ -30,6 +39,7 @@ impl Dials {
         Self {
             first_wait: limits.dial_wait,
             longest_wait: limits.dial_wait_max,
+            longest_refused: limits.refused_wait_max,
             targets: BTreeMap::new(),
         }
     }
@@ -51,6 +61,7 @@ impl Dials {
                     next: now + grace,
                     wait: self.first_wait,
                     busy: false,
+                    since: None,
                 },
             };
             self.targets.insert(peer, target);
@@ -84,20 +95,27 @@ impl Dials {
     }
 
     /// There is a connection.
-    pub fn connected(&mut self, peer: &PeerId) {
-        let first = self.first_wait;
+    pub fn connected(&mut self, peer: &PeerId, now: Instant) {
         if let Some(target) = self.targets.get_mut(peer) {
             target.busy = false;
-            target.wait = first;
+            target.since = Some(now);
         }
     }
 
     /// The connection is gone.
     pub fn lost(&mut self, peer: &PeerId, now: Instant) {
-        let first = self.first_wait;
-        if let Some(target) = self.targets.get_mut(peer) {
-            target.next = now + target.grace.max(first);
+        let (first, longest) = (self.first_wait, self.longest_refused);
+        let Some(target) = self.targets.get_mut(peer) else {
+            return;
+        };
+        let Some(since) = target.since.take() else {
+            return;
+        };
+        if now.duration_since(since) >= LASTING {
+            target.wait = first;
         }
+        target.next = now + target.grace.max(target.wait);
+        target.wait = (target.wait * 2).min(longest);
     }
 }
 
@@ -154,5 +172,38 @@ mod tests {
         assert_eq!(all, both);
         dials.set([], start);
         assert_eq!(due(&mut dials, 9_000), []);
+    }
+
+    #[test]
+    fn whoever_is_turned_away_tries_less_and_less_often() {
+        let limits = Limits {
+            dial_wait: Duration::from_millis(100),
+            dial_wait_max: Duration::from_millis(300),
+            refused_wait_max: Duration::from_secs(10),
+            ..Limits::default()
+        };
+        let peer = PeerId::random();
+        let address: Multiaddr = "/ip4/127.0.0.1/tcp/1".parse().expect("an address");
+        let mut dials = Dials::new(&limits);
+        let start = Instant::now();
+        dials.set([(peer, address, Duration::ZERO)], start);
+        let mut tries = Vec::new();
+        for ms in 0..60_000 {
+            let now = start + Duration::from_millis(ms);
+            for (peer, _) in dials.due(now, |_| false) {
+                tries.push(ms);
+                dials.connected(&peer, now);
+                dials.lost(&peer, now);
+            }
+        }
+        assert_eq!(tries[..5], [0, 100, 300, 700, 1_500]);
+        assert!(tries.len() <= 12, "{tries:?}");
+        // A connection that lasts makes good for all of it.
+        let later = start + Duration::from_secs(100);
+        dials.due(later, |_| false);
+        dials.connected(&peer, later);
+        dials.lost(&peer, later + LASTING);
+        let due = later + LASTING + Duration::from_millis(100);
+        assert_eq!(dials.due(due, |_| false).len(), 1);
     }
 }

@@ -86,6 +86,8 @@ pub struct Limits {
     pub dial_wait: Duration,
     /// The longest wait before a peer is dialled again.
     pub dial_wait_max: Duration,
+    /// The same for a peer that closes every connection at once.
+    pub refused_wait_max: Duration,
     /// How long the peer with the larger identity leaves dialling to the other.
     pub dial_grace: Duration,
     /// How long consensus waits for more than two thirds of the power to be connected.
@@ -128,6 +130,7 @@ impl Default for Limits {
             ping_timeout: Duration::from_secs(10),
             dial_wait: Duration::from_millis(200),
             dial_wait_max: Duration::from_secs(3),
+            refused_wait_max: Duration::from_secs(30),
             dial_grace: Duration::from_secs(3),
             patience: Duration::from_secs(5),
         }

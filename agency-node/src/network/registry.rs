@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use libp2p::PeerId;
 use libp2p::identity::{PublicKey as IdentityKey, ed25519};
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId};
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::consortium::{Agency, Consortium};
 use zkbureau_ledger::keys::PublicKey;
@@ -88,6 +89,26 @@ impl Registry {
         observers.chain(agencies).collect()
     }
 
+    /// With the identities that an operator has put into addresses (`…/p2p/12D3…`): agencies that are not here
+    /// yet, and those whose key is newer. For a node whose ledger knows nothing but its beginning.
+    #[must_use]
+    pub fn with_addresses<'a>(
+        mut self,
+        addresses: impl IntoIterator<Item = (&'a AgencyId, &'a Multiaddr)>,
+    ) -> Self {
+        for (id, address) in addresses {
+            let named = address.iter().find_map(|part| match part {
+                Protocol::P2p(peer) => network_key(&peer),
+                _ => None,
+            });
+            if let Some(network_key) = named {
+                let power = self.agencies.get(id).map_or(0, |member| member.power);
+                self.agencies.insert(*id, Member { network_key, power });
+            }
+        }
+        self
+    }
+
     /// The libp2p identity of an agency.
     pub fn peer_of(&self, agency: AgencyId) -> Option<PeerId> {
         peer_id(&self.agencies.get(&agency)?.network_key)
@@ -117,4 +138,45 @@ impl Registry {
 pub fn peer_id(key: &PublicKey) -> Option<PeerId> {
     let key = ed25519::PublicKey::try_from_bytes(key.as_bytes()).ok()?;
     Some(IdentityKey::from(key).to_peer_id())
+}
+
+/// The network key of a libp2p identity, which holds it when it is an Ed25519 key.
+fn network_key(peer: &PeerId) -> Option<PublicKey> {
+    let digest = libp2p::multihash::Multihash::<64>::from_bytes(&peer.to_bytes()).ok()?;
+    let key = IdentityKey::try_decode_protobuf(digest.digest()).ok()?;
+    PublicKey::from_bytes(&key.try_into_ed25519().ok()?.to_bytes()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::NetworkKey;
+
+    #[test]
+    fn an_address_may_name_a_member_that_is_not_in_the_ledger_yet() {
+        let key = |n| NetworkKey::from_seed(&[n; 32]);
+        let address = |text: String| -> Multiaddr { text.parse().expect("an address") };
+        let named = |n| address(format!("/ip4/127.0.0.1/tcp/1/p2p/{}", key(n).peer_id()));
+        let member = |n, power| Member {
+            network_key: key(n).public(),
+            power,
+        };
+        let registry = Registry {
+            agencies: [1, 2]
+                .map(|n| (AgencyId(n.into()), member(n, 1)))
+                .into_iter()
+                .collect(),
+            observers: Vec::new(),
+        };
+        let addresses = BTreeMap::from([
+            (AgencyId(1), address("/ip4/127.0.0.1/tcp/1".into())),
+            (AgencyId(2), named(22)),
+            (AgencyId(5), named(5)),
+        ]);
+        let with = registry.with_addresses(&addresses);
+        let expected = [(1, member(1, 1)), (2, member(22, 1)), (5, member(5, 0))];
+        let expected = expected.map(|(n, m)| (AgencyId(n), m));
+        assert_eq!(with.agencies, BTreeMap::from(expected));
+        assert_eq!(with.peer_of(AgencyId(5)), Some(key(5).peer_id()));
+    }
 }

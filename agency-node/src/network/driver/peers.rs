@@ -99,7 +99,7 @@ impl Driver {
 
     /// A connection is established. When there are two, both sides keep the same one.
     pub(super) fn connected(&mut self, peer: PeerId, connection: ConnectionId, dialled: bool) {
-        self.dials.connected(&peer);
+        self.dials.connected(&peer, Instant::now());
         let outbox = self.swarm.behaviour().links.outbox(connection);
         let (Some(name), Some(outbox)) = (self.names.get(&peer).copied(), outbox) else {
             self.swarm.close_connection(connection);
