@@ -1,8 +1,9 @@
 //! Putting proposed blocks together from their parts.
 //!
-//! Parts that come here were signed by the proposer of their round, so nobody else can fill this
-//! memory. A proposer may send two blocks in one round (and is found out by its two proposals), not
-//! more; all blocks that are under way together have a limit, and the oldest rounds go first.
+//! Parts that come here were signed by the proposer of their round, and the round is not far ahead, so
+//! nobody else can fill this memory. A proposer may send two blocks in one round (and is found out by its
+//! two proposals), not more, finished ones included; all blocks that are under way together have a limit,
+//! and the oldest rounds go first.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,10 +12,12 @@ use zkbureau_ledger::block::MAX_BLOCK_BYTES;
 
 use arc_malachitebft_app_channel::app::types::PeerId;
 
+use zkbureau_ledger::keys::Signature;
+
 use super::context::{HeaderHash, Part, PartHead};
 use super::limits::PART_BYTES;
 
-/// Blocks of one round that may be under way.
+/// Blocks of one round.
 const MAX_OF_ROUND: usize = 2;
 /// Bytes of all blocks that may be under way.
 const MAX_BYTES: usize = 8 * MAX_BLOCK_BYTES;
@@ -33,15 +36,26 @@ fn key(head: &PartHead) -> Key {
 /// Blocks of one height that are under way.
 #[derive(Debug, Default)]
 pub struct Assembly {
-    open: BTreeMap<Key, BTreeMap<u16, Bytes>>,
+    open: BTreeMap<Key, BTreeMap<u16, (Bytes, Signature)>>,
     bytes: usize,
+    /// Every block that was ever begun, by round.
+    begun: BTreeMap<u32, Vec<Key>>,
+}
+
+/// A block with all its parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// The bytes of the block.
+    pub bytes: Bytes,
+    /// The proposer's signatures of its parts, in order: with them anybody can send the parts again.
+    pub signatures: Vec<Signature>,
 }
 
 /// What became of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Added {
-    /// It was the last that was missing: the bytes of the block.
-    Complete(Bytes),
+    /// It was the last that was missing.
+    Complete(Whole),
     /// More is missing, or it was here already.
     Incomplete,
     /// The proposer sends more blocks in one round than it may.
@@ -52,32 +66,38 @@ impl Assembly {
     /// Adds a part whose signature was checked.
     pub fn add(&mut self, part: &Part) -> Added {
         let key = key(&part.head);
-        if !self.open.contains_key(&key) {
-            let of_round = self.open.keys().filter(|k| k.0 == key.0).count();
-            if of_round >= MAX_OF_ROUND {
+        let begun = self.begun.entry(key.0).or_default();
+        if !begun.contains(&key) {
+            if begun.len() >= MAX_OF_ROUND {
                 return Added::TooMany;
             }
+            begun.push(key);
         }
         let parts = self.open.entry(key).or_default();
         if parts.contains_key(&part.head.index) {
             return Added::Incomplete;
         }
-        parts.insert(part.head.index, part.bytes.clone());
+        parts.insert(part.head.index, (part.bytes.clone(), part.signature));
         self.bytes += part.bytes.len();
         if parts.len() == usize::from(part.head.count) {
             let parts = self.open.remove(&key).unwrap_or_default();
-            let mut block = BytesMut::with_capacity(parts.values().map(Bytes::len).sum());
-            for bytes in parts.values() {
-                block.extend_from_slice(bytes);
+            let mut block = BytesMut::with_capacity(parts.values().map(|(b, _)| b.len()).sum());
+            let mut signatures = Vec::with_capacity(parts.len());
+            for (bytes, signature) in parts.into_values() {
+                block.extend_from_slice(&bytes);
+                signatures.push(signature);
             }
             self.bytes -= block.len();
-            return Added::Complete(block.freeze());
+            return Added::Complete(Whole {
+                bytes: block.freeze(),
+                signatures,
+            });
         }
         while self.bytes > MAX_BYTES {
             let Some((_, parts)) = self.open.pop_first() else {
                 break;
             };
-            self.bytes -= parts.values().map(Bytes::len).sum::<usize>();
+            self.bytes -= parts.values().map(|(b, _)| b.len()).sum::<usize>();
         }
         Added::Incomplete
     }
@@ -100,7 +120,8 @@ pub struct Early {
 impl Early {
     /// Keeps a part, if there is room.
     pub fn add(&mut self, publisher: PeerId, part: Part) {
-        let size = part.bytes.len();
+        // All parts but a block's last are full, so a flood of tiny ones gains nothing.
+        let size = part.bytes.len().max(PART_BYTES);
         let used = self.publishers.entry(publisher).or_default();
         if *used + size <= MAX_EARLY_OF_PUBLISHER && self.bytes + size <= MAX_EARLY {
             *used += size;
@@ -145,12 +166,16 @@ mod tests {
             assert_eq!(assembly.add(&part(0, 1, index, 3, 4)), Added::Incomplete);
         }
         let block = Bytes::from_static(&[0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]);
-        assert_eq!(assembly.add(&part(0, 1, 1, 3, 4)), Added::Complete(block));
+        let whole = Whole {
+            bytes: block,
+            signatures: vec![Signature([0; 64]); 3],
+        };
+        assert_eq!(assembly.add(&part(0, 1, 1, 3, 4)), Added::Complete(whole));
         assert_eq!(assembly.bytes, 0);
     }
 
     #[test]
-    fn a_proposer_has_two_blocks_of_a_round_under_way_at_most() {
+    fn a_proposer_has_two_blocks_of_a_round_at_most() {
         let mut assembly = Assembly::default();
         assert_eq!(assembly.add(&part(0, 1, 0, 2, 4)), Added::Incomplete);
         assert_eq!(assembly.add(&part(0, 2, 0, 2, 4)), Added::Incomplete);
@@ -162,6 +187,16 @@ mod tests {
             assembly.add(&part(0, 1, 1, 2, 4)),
             Added::Complete(_)
         ));
+        // One that is complete still counts.
+        assert_eq!(assembly.add(&part(0, 3, 0, 1, 4)), Added::TooMany);
+        // The same one again is looked at again: why it was refused may have passed.
+        for _ in 0..2 {
+            assembly.add(&part(0, 1, 0, 2, 4));
+            assert!(matches!(
+                assembly.add(&part(0, 1, 1, 2, 4)),
+                Added::Complete(_)
+            ));
+        }
     }
 
     #[test]
@@ -192,5 +227,10 @@ mod tests {
         assert!(early.bytes <= MAX_EARLY);
         assert_eq!(early.take().len(), MAX_EARLY / PART_BYTES);
         assert_eq!(early.bytes, 0);
+        // Parts of one byte each.
+        for round in 0..100_000 {
+            early.add(publisher(1), part(round, 1, 0, 1, 1));
+        }
+        assert_eq!(early.take().len(), MAX_EARLY_OF_PUBLISHER / PART_BYTES);
     }
 }

@@ -22,6 +22,7 @@ use super::app::{App, Parts};
 use super::codec::Codec;
 use super::context::{Address, Bureau};
 use super::error::ConsensusError;
+use super::guard::{Guard, height_of_log};
 use super::limits;
 use super::meters::Meters;
 use super::payloads::Payloads;
@@ -185,9 +186,19 @@ pub async fn start_on(
     let chain = *node.ledger.chain_id();
     let address = Address(identity.agency);
     let verifier = ChainVerifier::new(chain);
+    // Beside the log's folder: whoever loses that must not lose this with it.
+    let guard = Arc::new(Guard::open(&home.with_extension("signed"))?);
+    let tip = node.ledger.tip().height;
+    let silent = guard.silent_until(tip, height_of_log(&log)?);
+    if let Some(until) = silent.filter(|_| identity.validator.is_some()) {
+        tracing::warn!(%until, last_block = %tip,
+            "the consensus log or the ledger is older than what this validator signed; it signs nothing \
+             until that height is decided");
+    }
     let signer = identity
         .validator
-        .map(|key| ChainSigner::new(chain, address, key));
+        .filter(|_| silent.is_none())
+        .map(|key| ChainSigner::new(chain, address, key).guarded(guard));
     let context = match &signer {
         Some(signer) => {
             ConsensusContext::new_validator(address, Box::new(verifier), Box::new(signer.clone()))
@@ -204,6 +215,7 @@ pub async fn start_on(
         payloads,
         meters: meters.clone(),
         timing,
+        silent,
     })?;
     let config = Config::new(identity.agency, &timing)?;
     let (channels, handle) = EngineBuilder::new(Bureau, config)
@@ -229,7 +241,7 @@ pub async fn start_on(
             },
             _ = &mut engine => ConsensusError::EngineStopped,
         };
-        if !*stop.borrow() {
+        if !*stop.borrow() && !matches!(outcome, ConsensusError::MaySign) {
             tracing::error!(error = %outcome, "consensus has ended");
         }
         // Whichever ended first, the other must not go on alone.

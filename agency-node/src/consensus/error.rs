@@ -26,6 +26,9 @@ pub enum ConsensusError {
         /// Its header hash.
         value: HeaderHash,
     },
+    /// The height at which this validator signed last is decided: it may sign again after a new start.
+    #[error("consensus starts again, with this validator's votes")]
+    MaySign,
     /// A certificate without a round.
     #[error("the certificate of block {0} has no round")]
     NoRound(Height),

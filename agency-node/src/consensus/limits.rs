@@ -40,6 +40,10 @@ pub const MAX_SYNC_RESPONSE_BYTES: usize = 32 << 20;
 /// Decided blocks that one request may ask for.
 pub const MAX_SYNC_BATCH: usize = 64;
 
+/// Blocks of rounds that are further ahead than this are not taken: whoever proposes in them could send as
+/// many as it likes. The engine takes no votes and proposals of such rounds either.
+pub const MAX_ROUNDS_AHEAD: u32 = 10;
+
 /// A stream's name.
 pub const MAX_STREAM_ID_BYTES: usize = 32;
 

@@ -2,7 +2,7 @@
 //! (design: `consensus.md`). Nothing outside of it and the network actor names an engine crate.
 //!
 //! - [`context`]: the types with which the engine is instantiated;
-//! - [`signing`]: signatures that a light client verifies without the engine;
+//! - [`signing`]: signatures that a light client verifies without the engine; [`guard`]: never two that contradict;
 //! - [`codec`]: canonical encodings of all messages;
 //! - [`limits`]: every size, in one place;
 //! - [`payloads`]: proposed blocks on disk; [`assembly`]: in parts;
@@ -15,6 +15,7 @@ pub mod codec;
 pub mod context;
 mod engine;
 mod error;
+pub mod guard;
 pub mod limits;
 pub mod meters;
 pub mod pace;

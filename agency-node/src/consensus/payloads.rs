@@ -5,7 +5,8 @@
 //! hears of it: whoever voted for a block still has it after a crash, and whoever proposed one
 //! proposes the same again. A file is written under another name, synced and renamed, so it is whole
 //! or absent. Its name says height, round and header hash; that its bytes are that block is checked
-//! by whoever reads it.
+//! by whoever reads it. Blocks by sync have names and a limit of their own, so that nobody who sends
+//! them displaces a block that was voted for.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -18,8 +19,13 @@ use zkbureau_ledger::ids::Height;
 
 use super::context::HeaderHash;
 
-/// Blocks kept of one height. A height that has failed this often forgets its oldest rounds.
+/// Blocks kept of one height. A height that has failed this often forgets its oldest rounds; a block that is
+/// proposed again counts with its latest one.
 const MAX_OF_HEIGHT: usize = 64;
+/// Blocks by sync kept of one height. Whoever sent one need not have sent the certified one.
+const MAX_SYNCED: usize = 4;
+/// What stands for the round in the name of a block by sync.
+const SYNCED: &str = "synced";
 
 /// Where a stored block was proposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +70,7 @@ impl Payloads {
         self.directory.join(name)
     }
 
-    /// Keeps a block. It is on the disk when this returns.
+    /// Keeps a proposed block. It is on the disk when this returns.
     ///
     /// # Errors
     /// When the disk fails.
@@ -73,6 +79,46 @@ impl Payloads {
         if path.exists() {
             return Ok(());
         }
+        self.write(&path, stored, block)?;
+        self.forget_rounds(height)
+    }
+
+    /// Keeps a block that came by sync. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn put_synced(&self, height: Height, stored: &Stored, block: &[u8]) -> io::Result<()> {
+        let name = format!("{:016x}-{SYNCED}-{}", height.0, stored.value);
+        let path = self.directory.join(name);
+        if path.exists() {
+            return Ok(());
+        }
+        self.write(&path, stored, block)?;
+        let mut synced = Vec::new();
+        for name in self.names(|name| name.height == height && name.round.is_none())? {
+            let path = self.directory.join(name);
+            synced.push((fs::metadata(&path)?.modified()?, path));
+        }
+        synced.sort_unstable();
+        let old = synced.len().saturating_sub(MAX_SYNCED);
+        for (_, path) in &synced[..old] {
+            fs::remove_file(path)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a block that is here is proposed again in a later round.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn put_again(&self, height: Height, stored: &Stored) -> io::Result<()> {
+        match self.block(height, &stored.value)? {
+            Some(block) => self.put(height, stored, &block),
+            None => Ok(()),
+        }
+    }
+
+    fn write(&self, path: &Path, stored: &Stored, block: &[u8]) -> io::Result<()> {
         let preface = Preface {
             valid_round: stored.valid_round,
             proposer: stored.proposer,
@@ -82,14 +128,13 @@ impl Payloads {
         file.write_all(&borsh::to_vec(&preface)?)?;
         file.write_all(block)?;
         file.sync_data()?;
-        fs::rename(&partial, &path)?;
-        File::open(&self.directory)?.sync_all()?;
-        self.forget_rounds(height)
+        fs::rename(&partial, path)?;
+        File::open(&self.directory)?.sync_all()
     }
 
     /// Keeps the latest rounds of a height only.
     fn forget_rounds(&self, height: Height) -> io::Result<()> {
-        let mut names = self.names(|h| h == height)?;
+        let mut names = self.names(|name| name.height == height && name.round.is_some())?;
         if names.len() > MAX_OF_HEIGHT {
             names.sort_unstable();
             for name in &names[..names.len() - MAX_OF_HEIGHT] {
@@ -100,27 +145,32 @@ impl Payloads {
     }
 
     /// Names of the whole files of some heights.
-    fn names(&self, wanted: impl Fn(Height) -> bool) -> io::Result<Vec<String>> {
+    fn names(&self, wanted: impl Fn(Name) -> bool) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let Ok(name) = entry?.file_name().into_string() else {
                 continue;
             };
-            if parse(&name).is_some_and(|(height, ..)| wanted(height)) {
+            if parse(&name).is_some_and(&wanted) {
                 names.push(name);
             }
         }
         Ok(names)
     }
 
-    /// The blocks kept of a height, by round.
+    /// The proposed blocks kept of a height, by round.
     ///
     /// # Errors
     /// When the disk fails.
     pub fn of_height(&self, height: Height) -> io::Result<Vec<Stored>> {
         let mut all = Vec::new();
-        for name in self.names(|h| h == height)? {
-            let Some((_, round, value)) = parse(&name) else {
+        for name in self.names(|name| name.height == height)? {
+            let Some(Name {
+                round: Some(round),
+                value,
+                ..
+            }) = parse(&name)
+            else {
                 continue;
             };
             let bytes = fs::read(self.directory.join(&name))?;
@@ -136,21 +186,20 @@ impl Payloads {
         Ok(all)
     }
 
-    /// The bytes of a block, of whatever round.
+    /// The bytes of a block, of whatever round or by sync.
     ///
     /// # Errors
     /// When the disk fails.
     pub fn block(&self, height: Height, value: &HeaderHash) -> io::Result<Option<Bytes>> {
-        for name in self.names(|h| h == height)? {
-            if parse(&name).is_some_and(|(_, _, v)| v == *value) {
-                let bytes = Bytes::from(fs::read(self.directory.join(&name))?);
-                let mut rest = bytes.as_ref();
-                Preface::deserialize(&mut rest)?;
-                let preface = bytes.len() - rest.len();
-                return Ok(Some(bytes.slice(preface..)));
-            }
-        }
-        Ok(None)
+        let names = self.names(|name| name.height == height && name.value == *value)?;
+        let Some(name) = names.first() else {
+            return Ok(None);
+        };
+        let bytes = Bytes::from(fs::read(self.directory.join(name))?);
+        let mut rest = bytes.as_ref();
+        Preface::deserialize(&mut rest)?;
+        let preface = bytes.len() - rest.len();
+        Ok(Some(bytes.slice(preface..)))
     }
 
     /// Forgets every height up to this one, and what a crash left half written.
@@ -163,7 +212,7 @@ impl Payloads {
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
-            let old = parse(&name).is_some_and(|(height, ..)| height <= decided);
+            let old = parse(&name).is_some_and(|name| name.height <= decided);
             if old || name.ends_with(".partial") {
                 fs::remove_file(entry.path())?;
             }
@@ -172,17 +221,29 @@ impl Payloads {
     }
 }
 
-/// Height, round and value of a file's name.
-fn parse(name: &str) -> Option<(Height, u32, HeaderHash)> {
+/// What a file's name says.
+#[derive(Clone, Copy)]
+struct Name {
+    height: Height,
+    /// None for a block by sync.
+    round: Option<u32>,
+    value: HeaderHash,
+}
+
+fn parse(name: &str) -> Option<Name> {
     let mut fields = name.split('-');
     let height = u64::from_str_radix(fields.next()?, 16).ok()?;
-    let round = u32::from_str_radix(fields.next()?, 16).ok()?;
+    let round = match fields.next()? {
+        SYNCED => None,
+        round => Some(u32::from_str_radix(round, 16).ok()?),
+    };
     let mut value = [0; 32];
     hex::decode_to_slice(fields.next()?, &mut value).ok()?;
-    fields
-        .next()
-        .is_none()
-        .then_some((Height(height), round, HeaderHash(value)))
+    fields.next().is_none().then_some(Name {
+        height: Height(height),
+        round,
+        value: HeaderHash(value),
+    })
 }
 
 #[cfg(test)]
@@ -240,5 +301,58 @@ mod tests {
         let kept = payloads.of_height(Height(1)).expect("read");
         assert_eq!(kept.len(), MAX_OF_HEIGHT);
         assert_eq!(kept[0].round, 3);
+    }
+
+    #[test]
+    fn a_block_that_is_proposed_again_and_again_stays() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let payloads = Payloads::open(directory.path()).expect("opens");
+        let locked = HeaderHash([200; 32]);
+        let of = |round, value| Stored {
+            round,
+            valid_round: None,
+            proposer: AgencyId(7),
+            value,
+        };
+        payloads
+            .put(Height(1), &of(0, locked), b"locked")
+            .expect("kept");
+        for round in 1..3 * MAX_OF_HEIGHT as u32 {
+            if round.is_multiple_of(4) {
+                let again = of(round, locked);
+                payloads.put_again(Height(1), &again).expect("kept");
+            } else {
+                let other = of(round, HeaderHash([round as u8; 32]));
+                payloads.put(Height(1), &other, b"other").expect("kept");
+            }
+        }
+        let block = payloads.block(Height(1), &locked).expect("read");
+        assert_eq!(block.as_deref(), Some(&b"locked"[..]));
+        assert_eq!(
+            payloads.of_height(Height(1)).expect("read").len(),
+            MAX_OF_HEIGHT
+        );
+    }
+
+    #[test]
+    fn blocks_by_sync_displace_only_one_another() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let payloads = Payloads::open(directory.path()).expect("opens");
+        let proposed = stored(0, 255);
+        payloads
+            .put(Height(1), &proposed, b"voted for")
+            .expect("kept");
+        for value in 0..100 {
+            payloads
+                .put_synced(Height(1), &stored(9, value), b"sent")
+                .expect("kept");
+        }
+        assert_eq!(payloads.of_height(Height(1)).expect("read"), [proposed]);
+        let last = payloads.block(Height(1), &HeaderHash([99; 32]));
+        assert_eq!(last.expect("read").as_deref(), Some(&b"sent"[..]));
+        let files = fs::read_dir(directory.path()).expect("read").count();
+        assert_eq!(files, 1 + MAX_SYNCED);
+        payloads.prune(Height(1)).expect("pruned");
+        assert_eq!(fs::read_dir(directory.path()).expect("read").count(), 0);
     }
 }

@@ -18,7 +18,8 @@ use zkbureau_ledger::ids::ChainId;
 use zkbureau_ledger::keys::{KeyError, PublicKey, SecretKey, Signature, SignatureError};
 use zkbureau_params::domain;
 
-use super::context::{Address, Bureau, Part, PartHead, Proposal, Vote};
+use super::context::{Address, Bureau, HeaderHash, Height, Part, PartHead, Proposal, Vote};
+use super::guard::{Guard, GuardError, Step};
 
 /// Bytes that are neither a key nor a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -233,6 +234,8 @@ pub struct ChainSigner {
     chain: ChainId,
     address: Address,
     key: Arc<SecretKey>,
+    /// What was signed last, for the engine; absent where nothing is signed twice.
+    guard: Option<Arc<Guard>>,
 }
 
 /// Asked to sign for somebody else, or a vote without a round.
@@ -248,7 +251,35 @@ impl ChainSigner {
             chain,
             address,
             key,
+            guard: None,
         }
+    }
+
+    /// Signs nothing for the engine that could contradict what was signed before, also in earlier processes.
+    #[must_use]
+    pub fn guarded(mut self, guard: Arc<Guard>) -> Self {
+        self.guard = Some(guard);
+        self
+    }
+
+    /// Notes on disk what is about to be signed. Gives the value to sign.
+    async fn note(
+        &self,
+        step: Step,
+        height: Height,
+        round: Round,
+        value: Option<[u8; 32]>,
+    ) -> Result<Option<[u8; 32]>, Error> {
+        let (Some(guard), Some(round)) = (self.guard.clone(), round.as_u32()) else {
+            return Ok(value);
+        };
+        let noted =
+            tokio::task::spawn_blocking(move || guard.note(step, height.0, round, value)).await;
+        let noted = noted.unwrap_or_else(|e| Err(GuardError::Disk(std::io::Error::other(e))));
+        noted.map_err(|error| {
+            tracing::error!(%error, "nothing is signed");
+            Error::from_source(error)
+        })
     }
 
     /// Whom it signs for.
@@ -318,7 +349,14 @@ impl ChainSigner {
 
 #[async_trait]
 impl Signer<Bureau> for ChainSigner {
-    async fn sign_vote(&self, vote: Vote) -> Result<SignedMessage<Bureau, Vote>, Error> {
+    async fn sign_vote(&self, mut vote: Vote) -> Result<SignedMessage<Bureau, Vote>, Error> {
+        let step = match vote.kind {
+            VoteType::Prevote => Step::Prevote,
+            VoteType::Precommit => Step::Precommit,
+        };
+        let value = value(&vote).copied();
+        let value = self.note(step, vote.height, vote.round, value).await?;
+        vote.value = value.map_or(NilOrVal::Nil, |v| NilOrVal::Val(HeaderHash(v)));
         let signature = self.vote(&vote).map_err(Error::from_source)?;
         Ok(SignedMessage::new(vote, signature))
     }
@@ -327,6 +365,9 @@ impl Signer<Bureau> for ChainSigner {
         &self,
         proposal: Proposal,
     ) -> Result<SignedMessage<Bureau, Proposal>, Error> {
+        let value = Some(proposal.value.0);
+        self.note(Step::Proposal, proposal.height, proposal.round, value)
+            .await?;
         let signature = self.proposal(&proposal).map_err(Error::from_source)?;
         Ok(SignedMessage::new(proposal, signature))
     }
@@ -356,7 +397,6 @@ impl Signer<Bureau> for ChainSigner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::consensus::context::{HeaderHash, Height};
     use zkbureau_ledger::ids::{self, AgencyId};
 
     fn chain(byte: u8) -> ChainId {

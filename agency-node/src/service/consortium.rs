@@ -15,7 +15,7 @@ use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use zkbureau_agency_node::config::Config;
-use zkbureau_agency_node::consensus::{self, Identity, Running, Timing};
+use zkbureau_agency_node::consensus::{self, ConsensusError, Identity, Running, Timing};
 use zkbureau_agency_node::http;
 use zkbureau_agency_node::network::{Limits, Network, NetworkConfig, NetworkKey, Registry};
 use zkbureau_agency_node::node::join::Joiner;
@@ -104,6 +104,7 @@ fn run_once(located: &Located, signals: &watch::Receiver<bool>) -> Result<Next> 
         Spool::new(data.snapshots()).with_context(|| data.snapshots().display().to_string())?;
     let node = Node::new(ledger, agencies, config.agency, genesis_file)
         .with_limits(config.limits)
+        .with_heartbeat(config.heartbeat)
         .with_snapshots(spool);
     let node = Arc::new(node);
     let started = runtime.block_on(http_server(listener, &node, config));
@@ -154,7 +155,7 @@ fn run_once(located: &Located, signals: &watch::Receiver<bool>) -> Result<Next> 
             data.take_joined()?;
             Ok(Next::Again)
         }
-        End::NewSchema | End::NewKeys => Ok(Next::Again),
+        End::NewSchema | End::NewKeys | End::MaySign => Ok(Next::Again),
     }
 }
 
@@ -192,6 +193,8 @@ enum End {
     Stop,
     /// The agency has new keys.
     NewKeys,
+    /// What the validator signed last is decided, so it may sign again.
+    MaySign,
     /// There is a new schema: what the agency derives from it is derived again.
     NewSchema,
     /// The ledger came from a snapshot.
@@ -232,6 +235,7 @@ impl Consortium {
             match ended? {
                 end @ (End::Stop | End::NewSchema | End::Joined) => return Ok(end),
                 End::NewKeys => tracing::info!("network and consensus start again with new keys"),
+                End::MaySign => tracing::info!("network and consensus start again, with votes"),
             }
         }
     }
@@ -256,12 +260,15 @@ impl Consortium {
     async fn join(&self) -> Result<bool> {
         let keys = self.agency_keys()?;
         let gateway = Gateway::open(&self.node).context("starting a thread")?;
-        let registry = Registry::from(&*self.node.ledger.consortium());
+        // What is fetched is verified from the genesis file on, so it may come from anybody.
+        let peers = &self.config.p2p.peers;
+        let registry = Registry::from(&*self.node.ledger.consortium()).with_addresses(peers);
         let network = Network::start(self.network_config(&keys), registry, gateway)
             .await
             .context("p2p.listen")?;
         let genesis = self.node.ledger.genesis().clone();
-        let joiner = Joiner::new(network.handle(), genesis, self.config.agency);
+        let configured = peers.keys().copied();
+        let joiner = Joiner::new(network.handle(), genesis, self.config.agency, configured);
         let joined = match joiner.target().await {
             None => false,
             Some(height) => {
@@ -310,7 +317,12 @@ impl Consortium {
         loop {
             tokio::select! {
                 () = &mut stop => return Ok(End::Stop),
-                error = running.ended() => return Err(anyhow!("{error}")),
+                error = running.ended() => {
+                    if matches!(*error, ConsensusError::MaySign) {
+                        return Ok(End::MaySign);
+                    }
+                    return Err(anyhow!("{error}"));
+                }
                 changed = rules.changed() => {
                     changed.context("the node has gone")?;
                     rules.mark_unchanged();

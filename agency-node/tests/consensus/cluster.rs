@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use rand_core::{OsRng, RngCore};
 use tempfile::TempDir;
 use zkbureau_agency_node::agency::Agency;
-use zkbureau_agency_node::consensus::{Engine, EngineNetwork, Identity, Meters, Timing, start_on};
+use zkbureau_agency_node::consensus::{
+    ConsensusError, Engine, EngineNetwork, Identity, Meters, Timing, start_on,
+};
 use zkbureau_agency_node::node::{Node, now};
 use zkbureau_agency_node::vault::{AgencyKeys, Vault, VaultKey};
 use zkbureau_circuits::encoding::Document;
@@ -180,6 +182,12 @@ impl Cluster {
             assert!(start.elapsed() < PATIENCE, "somebody holds the node");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Waits until a node's consensus ends by itself.
+    pub async fn ended(&self, id: u32) -> Arc<ConsensusError> {
+        let ended = self.running[&id].engine.ended();
+        tokio::time::timeout(PATIENCE, ended).await.unwrap()
     }
 
     pub async fn stop_all(&mut self) {

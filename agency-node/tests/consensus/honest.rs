@@ -1,8 +1,13 @@
 //! Honest nodes: they agree, wait for each other, rest, and come back.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use arc_malachitebft_app_channel::app::consensus::SignedConsensusMsg;
+use zkbureau_agency_node::consensus::ConsensusError;
+
 use crate::cluster::{Cluster, anchor};
+use crate::hub::Frame;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_nodes_decide_the_same_blocks_and_rest_when_idle() {
@@ -174,4 +179,67 @@ async fn an_agency_without_a_seat_follows_from_the_first_block() {
     cluster.level().await;
     cluster.agree();
     assert_eq!(cluster.meters(5).propose.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_lost_its_log_signs_nothing_until_that_height_is_over() {
+    let mut cluster = Cluster::start(4).await;
+    let hash = cluster.submit_new().await;
+    cluster.finality(hash).await;
+    cluster.level().await;
+    // What node 1 signs from now on.
+    let signed = Arc::new(Mutex::new(Vec::<u64>::new()));
+    cluster.hub.twist(1, {
+        let signed = signed.clone();
+        Box::new(move |frame| {
+            match &frame {
+                Frame::Signed(SignedConsensusMsg::Vote(v)) => {
+                    signed.lock().unwrap().push(v.message.height.0.0);
+                }
+                Frame::Signed(SignedConsensusMsg::Proposal(p)) => {
+                    signed.lock().unwrap().push(p.message.height.0.0);
+                }
+                _ => {}
+            }
+            vec![(None, frame)]
+        })
+    });
+    cluster.hub.cut(3);
+    cluster.hub.cut(4);
+    cluster.submit(&anchor(), &[1, 2]).await;
+    let height = cluster.height(1).0 + 1;
+    cluster
+        .until("node 1 votes at the next height", |_| {
+            signed.lock().unwrap().contains(&height)
+        })
+        .await;
+    assert_eq!(cluster.height(1).0 + 1, height, "two do not decide");
+    cluster.stop_node(1).await;
+    std::fs::remove_dir_all(cluster.home(1).join("consensus")).unwrap();
+    signed.lock().unwrap().clear();
+    cluster.start_node(1).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(
+        *signed.lock().unwrap(),
+        [0u64; 0],
+        "what it voted for is forgotten"
+    );
+
+    // The others decide the height, and it comes back with its vote.
+    cluster.hub.heal(3);
+    cluster.hub.heal(4);
+    cluster.submit(&anchor(), &[2, 3, 4]).await;
+    let ended = cluster.ended(1).await;
+    assert!(matches!(*ended, ConsensusError::MaySign), "{ended}");
+    assert!(cluster.height(1).0 >= height);
+    assert_eq!(*signed.lock().unwrap(), [0u64; 0]);
+    cluster.stop_node(1).await;
+    cluster.start_node(1).await;
+    cluster.stop_node(2).await;
+    let hash = cluster.submit_new().await;
+    cluster.finality(hash).await;
+    assert!(signed.lock().unwrap().iter().all(|h| *h > height));
+    assert!(!signed.lock().unwrap().is_empty(), "three need its vote");
+    cluster.level().await;
+    cluster.agree();
 }

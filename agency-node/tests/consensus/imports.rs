@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rand_core::OsRng;
-use zkbureau_agency_node::agency::ImportJob;
+use zkbureau_agency_node::agency::{ImportError, ImportJob, Submitter};
 use zkbureau_agency_node::node::{Node, Submission};
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_prover::{Mapping, Quiet};
@@ -33,9 +33,16 @@ column = "payment"
 /// People of each agency.
 const PEOPLE: u32 = 6_000;
 
-fn import(node: &Arc<Node>, agency: u32, directory: &std::path::Path) -> u64 {
+/// Imports a file of so many people.
+pub fn import(
+    node: &Arc<Node>,
+    agency: u32,
+    people: u32,
+    directory: &std::path::Path,
+    submitter: &dyn Submitter,
+) -> Result<u64, ImportError> {
     let mut text = "account,subject,period,balance,payment\n".to_owned();
-    for i in 0..PEOPLE {
+    for i in 0..people {
         let (balance, payment) = (i % 1_000, i * 7 % 1_000);
         writeln!(text, "A{i},P{agency}-{i:05},2025-01,{balance},{payment}").unwrap();
     }
@@ -50,18 +57,16 @@ fn import(node: &Arc<Node>, agency: u32, directory: &std::path::Path) -> u64 {
         dry_run: false,
         spill_dir: directory,
     };
-    let outcome = node.agencies[&AgencyId(agency)]
-        .import(
-            text.as_bytes(),
-            Some(text.len() as u64),
-            &job,
-            &Submission::new(node),
-            &Quiet,
-            &mut OsRng,
-        )
-        .unwrap();
+    let outcome = node.agencies[&AgencyId(agency)].import(
+        text.as_bytes(),
+        Some(text.len() as u64),
+        &job,
+        submitter,
+        &Quiet,
+        &mut OsRng,
+    )?;
     assert_eq!(outcome.report.reject_count, 0);
-    u64::from(PEOPLE)
+    Ok(u64::from(people))
 }
 
 /// Passes transactions on, as the network does between real nodes.
@@ -96,7 +101,9 @@ async fn agencies_import_at_the_same_time() {
         .into_iter()
         .map(|id| {
             let (node, home) = (cluster.node(id).clone(), cluster.home(id));
-            tokio::task::spawn_blocking(move || import(&node, id, &home))
+            tokio::task::spawn_blocking(move || {
+                import(&node, id, PEOPLE, &home, &Submission::new(&node)).unwrap()
+            })
         })
         .collect();
     let mut records = 0;

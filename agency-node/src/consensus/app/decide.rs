@@ -85,10 +85,12 @@ impl App {
 
     fn next_height(&mut self) {
         self.height = self.height.next();
+        self.round = 0;
         let next = validators(&self.node);
         self.previous_validators = std::mem::replace(&mut self.validators, next);
         self.assembly.clear();
         self.proposals.clear();
+        self.signatures.clear();
         self.executed.clear();
         self.invalid.clear();
         self.verified.clear();

@@ -115,8 +115,9 @@ pub(super) fn execute(
     let executed = meters.execute.time(|| {
         node.ledger
             .execute_with(block, &|hash| checked.get(hash).cloned())
-    });
-    Ok(executed?)
+    })?;
+    meters.tree.add(executed.tree_time());
+    Ok(executed)
 }
 
 /// The block as it goes over the network, if it may.

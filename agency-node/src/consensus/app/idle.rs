@@ -26,10 +26,9 @@ use super::propose::propose;
 use super::{App, blocking};
 use crate::consensus::context::Bureau;
 use crate::consensus::error::ConsensusError;
+use crate::network::PeerName;
 use crate::node::Node;
 
-/// How often an idle node looks at its queue.
-const TICK: Duration = Duration::from_millis(10);
 /// How often a queue that makes no progress is tidied.
 const TIDY: Duration = Duration::from_secs(2);
 /// How often an idle node looks whether others have more blocks. They need not say the truth, so this
@@ -52,6 +51,8 @@ pub(super) struct Idle {
     stuck: Option<(u64, Instant)>,
     /// When it was last looked whether others have more blocks.
     looked: Option<Instant>,
+    /// When to look again though nothing arrives; now, when that is not known.
+    next: Option<Instant>,
 }
 
 impl Idle {
@@ -86,12 +87,16 @@ impl Idle {
         self.stuck = (empty && !pool.is_empty()).then(|| (pool.youngest(), Instant::now()));
     }
 
-    /// Returns after a moment, when the engine waits; never otherwise.
-    pub(super) async fn tick(&self) {
-        if self.reply.is_some() {
-            tokio::time::sleep(TICK).await;
-        } else {
-            std::future::pending::<()>().await;
+    /// Returns when there may be something to do: something has arrived, or the time has come. Never while
+    /// the engine does not wait.
+    pub(super) async fn wake(&self, node: &Node) {
+        if self.reply.is_none() {
+            return std::future::pending().await;
+        }
+        let Some(next) = self.next else { return };
+        tokio::select! {
+            () = node.arrival() => {}
+            () = tokio::time::sleep_until(next.into()) => {}
         }
     }
 }
@@ -136,6 +141,7 @@ impl App {
         if self.idle.reply.is_none() {
             return Ok(());
         }
+        self.idle.next = None;
         if self.has_work() {
             if let Some(reply) = self.idle.reply.take() {
                 let (height, params) = self.start_height();
@@ -148,10 +154,30 @@ impl App {
         {
             self.tidy().await?;
         }
+        self.idle.next = Some(self.next_look());
         Ok(())
     }
 
-    /// Whether another member says that it has more blocks.
+    /// When there is something to do at the latest, or may be, if nothing arrives and nobody calls.
+    fn next_look(&self) -> Instant {
+        let idle = &self.idle;
+        let looked = idle.looked.unwrap_or_else(Instant::now);
+        let next = (self.last_block + self.timing.heartbeat).min(looked + LOOK);
+        let pool = self.node.pool();
+        if pool.is_empty() {
+            return next;
+        }
+        let work = match (idle.stuck, idle.waiting) {
+            (Some((youngest, since)), _) if youngest == pool.youngest() => since + TIDY,
+            (_, Some(waiting)) if !idle.collected => {
+                (waiting + self.timing.collect).max(self.last_block + self.timing.interval)
+            }
+            _ => self.last_block + self.timing.interval,
+        };
+        next.min(work)
+    }
+
+    /// Whether another agency says that it has more blocks.
     fn is_behind(&mut self) -> bool {
         if self.idle.looked.is_some_and(|at| at.elapsed() < LOOK) {
             return false;
@@ -160,7 +186,10 @@ impl App {
         let ours = self.height;
         self.node.network().is_some_and(|network| {
             let mut peers = network.peers().into_iter();
-            peers.any(|peer| peer.connected && peer.height >= Some(ours.0))
+            peers.any(|peer| {
+                let agency = matches!(peer.name, PeerName::Agency(_));
+                agency && peer.connected && peer.height >= Some(ours.0)
+            })
         })
     }
 

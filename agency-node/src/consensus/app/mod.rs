@@ -35,12 +35,13 @@ use arc_malachitebft_app_channel::{AppMsg, Channels, NetworkMsg};
 use tokio::sync::mpsc;
 use zkbureau_ledger::Executed;
 use zkbureau_ledger::ids;
+use zkbureau_ledger::keys::Signature;
 
 use self::execute::{Execution, Verified, execute_bytes};
 use self::idle::Idle;
 use super::Timing;
 use super::assembly::{Assembly, Early};
-use super::context::{Address, Bureau, HeaderHash, Height, ValidatorSet};
+use super::context::{Address, Bureau, HeaderHash, Height, PartHead, ValidatorSet};
 use super::error::ConsensusError;
 use super::meters::Meters;
 use super::pace::{Pace, Timeouts};
@@ -63,8 +64,12 @@ pub(super) struct App {
     payloads: Payloads,
     meters: Arc<Meters>,
     timing: Timing,
+    /// Nothing is signed until this height is decided.
+    silent: Option<ids::Height>,
     /// The height that is being decided: the one after the last block.
     height: ids::Height,
+    /// Its latest round that has started.
+    round: u32,
     validators: ValidatorSet,
     /// Those of the last block.
     previous_validators: ValidatorSet,
@@ -72,6 +77,8 @@ pub(super) struct App {
     early: Early,
     /// Valid blocks of this height, by round; all of them are on the disk.
     proposals: BTreeMap<(u32, HeaderHash), Stored>,
+    /// The proposers' signatures of their parts, so that others' blocks can be sent again, too.
+    signatures: BTreeMap<(u32, HeaderHash), Signed>,
     executed: Vec<(HeaderHash, Executed)>,
     invalid: BTreeSet<HeaderHash>,
     verified: Verified,
@@ -80,6 +87,9 @@ pub(super) struct App {
     pace: Pace,
     idle: Idle,
 }
+
+/// A block's first head and the signatures of all its parts.
+type Signed = (PartHead, Vec<Signature>);
 
 /// What the application is made of.
 pub(super) struct Parts {
@@ -90,6 +100,7 @@ pub(super) struct Parts {
     pub(super) payloads: Payloads,
     pub(super) meters: Arc<Meters>,
     pub(super) timing: Timing,
+    pub(super) silent: Option<ids::Height>,
 }
 
 impl App {
@@ -106,10 +117,13 @@ impl App {
             payloads: parts.payloads,
             meters: parts.meters,
             timing: parts.timing,
+            silent: parts.silent,
             height: tip.height.next(),
+            round: 0,
             assembly: Assembly::default(),
             early: Early::default(),
             proposals: BTreeMap::new(),
+            signatures: BTreeMap::new(),
             executed: Vec::new(),
             invalid: BTreeSet::new(),
             verified: Verified::default(),
@@ -151,8 +165,9 @@ impl App {
                     None => return Ok(()),
                 },
                 event = events.recv() => self.notice(event),
-                () = self.idle.tick() => self.look_around().await?,
+                () = self.idle.wake(&self.node) => {}
             }
+            self.look_around().await?;
         }
     }
 
@@ -193,9 +208,12 @@ impl App {
                 height,
                 round,
                 valid_round,
+                address,
                 value_id,
-                ..
-            } => self.restream(height, round, valid_round, value_id).await?,
+            } => {
+                self.restream(height, round, valid_round, address, value_id)
+                    .await?;
+            }
             AppMsg::GetHistoryMinHeight { reply } => {
                 let _ = reply.send(self.history_min()?);
             }
@@ -214,6 +232,9 @@ impl App {
                 certificate, reply, ..
             } => {
                 self.decided(certificate).await?;
+                if self.silent.is_some_and(|until| self.height > until) {
+                    return Err(ConsensusError::MaySign);
+                }
                 let _ = reply.send(());
             }
             AppMsg::Finalized {
@@ -221,7 +242,6 @@ impl App {
             } => {
                 self.report(&evidence);
                 self.idle.wait(reply);
-                self.look_around().await?;
             }
             AppMsg::GetDecidedValues { range, reply } => {
                 let _ = reply.send(self.decided_values(range).await?);
@@ -272,6 +292,7 @@ impl App {
         if height.0 != self.height {
             return Ok(Vec::new());
         }
+        self.round = round;
         self.pace.round(round);
         for part in self.early.take() {
             self.add_part(part).await?;

@@ -9,11 +9,12 @@ use arc_malachitebft_app_channel::{NetworkMsg, Reply};
 use bytes::Bytes;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::ids::TimeMs;
+use zkbureau_ledger::keys::Signature;
 use zkbureau_ledger::{Executed, LedgerError};
 
 use super::execute::encode;
 use super::{App, blocking};
-use crate::consensus::context::{Bureau, HeaderHash, Height, Part, PartHead};
+use crate::consensus::context::{Address, Bureau, HeaderHash, Height, Part, PartHead};
 use crate::consensus::error::ConsensusError;
 use crate::consensus::limits::PART_BYTES;
 use crate::consensus::pace::within;
@@ -79,6 +80,7 @@ impl App {
         let budget = self.pace.budget();
         let made = blocking(move || -> Result<_, ConsensusError> {
             let executed = meters.propose.time(|| propose(&node, ours, budget))?;
+            meters.tree.add(executed.tree_time());
             let Some(bytes) = encode(executed.block()) else {
                 tracing::error!(%height, "the block that was made is too large to be sent");
                 return Ok(None);
@@ -100,12 +102,14 @@ impl App {
         }))
     }
 
-    /// Streams a block of an earlier round again, because it is proposed again.
+    /// Streams a block again: one of an earlier round that we propose again, or another proposer's, which
+    /// everybody must have because votes were locked on it.
     pub(super) async fn restream(
         &mut self,
         height: Height,
         round: Round,
         valid_round: Round,
+        proposer: Address,
         value: HeaderHash,
     ) -> Result<(), ConsensusError> {
         let (Some(round), Some(signer)) = (round.as_u32(), self.signer.clone()) else {
@@ -115,8 +119,18 @@ impl App {
             tracing::warn!(%height, %value, "the block to send again is not here");
             return Ok(());
         };
-        self.stream(signer, height, round, valid_round.as_u32(), value, bytes)
-            .await
+        if proposer == signer.address() {
+            return self
+                .stream(signer, height, round, valid_round.as_u32(), value, bytes)
+                .await;
+        }
+        let Some((head, signatures)) = self.signatures.get(&(round, value)) else {
+            // After a restart. Others have them, too.
+            tracing::debug!(%height, %value, "the proposer's signatures are not here any more");
+            return Ok(());
+        };
+        let parts = signed_parts(*head, signatures, &bytes);
+        self.send(height, round, parts).await
     }
 
     async fn stream(
@@ -138,6 +152,15 @@ impl App {
             count: 0,
         };
         let parts = blocking(move || cut(&signer, head, &bytes)).await?;
+        self.send(height, round, parts).await
+    }
+
+    async fn send(
+        &self,
+        height: Height,
+        round: u32,
+        parts: Vec<Part>,
+    ) -> Result<(), ConsensusError> {
         let mut stream = height.0.0.to_le_bytes().to_vec();
         stream.extend(round.to_le_bytes());
         let stream = StreamId::new(stream.into());
@@ -157,20 +180,37 @@ impl App {
 
 /// Cuts a block into signed parts.
 pub(crate) fn cut(signer: &ChainSigner, head: PartHead, block: &Bytes) -> Vec<Part> {
-    // A block has at most MAX_PARTS of them.
-    let count = u16::try_from(block.len().div_ceil(PART_BYTES)).unwrap_or(u16::MAX);
-    (0..count)
-        .map(|index| {
-            let from = usize::from(index) * PART_BYTES;
-            let to = (from + PART_BYTES).min(block.len());
-            let head = PartHead {
-                index,
-                count,
-                ..head
-            };
-            signer.part(head, block.slice(from..to))
+    pieces(head, block)
+        .map(|(head, bytes)| signer.part(head, bytes))
+        .collect()
+}
+
+/// The parts of another proposer's block, as it signed them.
+fn signed_parts(head: PartHead, signatures: &[Signature], block: &Bytes) -> Vec<Part> {
+    pieces(head, block)
+        .zip(signatures)
+        .map(|((head, bytes), signature)| Part {
+            head,
+            bytes,
+            signature: *signature,
         })
         .collect()
+}
+
+/// A block's pieces with their heads.
+fn pieces(head: PartHead, block: &Bytes) -> impl Iterator<Item = (PartHead, Bytes)> {
+    // A block has at most MAX_PARTS of them.
+    let count = u16::try_from(block.len().div_ceil(PART_BYTES)).unwrap_or(u16::MAX);
+    (0..count).map(move |index| {
+        let from = usize::from(index) * PART_BYTES;
+        let to = (from + PART_BYTES).min(block.len());
+        let head = PartHead {
+            index,
+            count,
+            ..head
+        };
+        (head, block.slice(from..to))
+    })
 }
 
 /// Makes the next block from what waits, with batches of at most `budget` bytes.
@@ -181,4 +221,50 @@ pub(super) fn propose(node: &Node, ours: AgencyId, budget: usize) -> Result<Exec
     let proposal = node.ledger.propose(ours, time, candidates)?;
     node.put_aside(&proposal.dropped, &proposal.deferred);
     Ok(proposal.executed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use zkbureau_ledger::ids::{self, ChainId};
+    use zkbureau_ledger::keys::SecretKey;
+
+    use super::*;
+    use crate::consensus::assembly::{Added, Assembly};
+    use crate::consensus::signing::ChainVerifier;
+
+    #[test]
+    fn whoever_has_a_whole_block_can_send_its_proposers_parts_again() {
+        let chain = ChainId([7; 32]);
+        let key = Arc::new(SecretKey::from_seed(&[1; 32]));
+        let signer = ChainSigner::new(chain, Address(AgencyId(1)), key.clone());
+        let head = PartHead {
+            height: Height(ids::Height(3)),
+            round: 11,
+            valid_round: Some(2),
+            proposer: signer.address(),
+            value: HeaderHash([5; 32]),
+            index: 0,
+            count: 0,
+        };
+        let block = Bytes::from(vec![9; 2 * PART_BYTES + 17]);
+        let parts = cut(&signer, head, &block);
+        let mut assembly = Assembly::default();
+        let mut whole = None;
+        let mut last = head;
+        for part in [2, 0, 1].map(|i| &parts[i]) {
+            last = part.head;
+            if let Added::Complete(complete) = assembly.add(part) {
+                whole = Some(complete);
+            }
+        }
+        let whole = whole.expect("complete");
+        let again = signed_parts(last, &whole.signatures, &whole.bytes);
+        assert_eq!(again, parts);
+        let verifier = ChainVerifier::new(chain);
+        for part in &again {
+            assert_eq!(verifier.part(part, &key.public()), Ok(()));
+        }
+    }
 }

@@ -13,9 +13,10 @@ use zkbureau_ledger::block::Block;
 
 use super::execute::{Execution, execute};
 use super::{App, blocking, proposed};
-use crate::consensus::assembly::Added;
+use crate::consensus::assembly::{Added, Whole};
 use crate::consensus::context::{Address, Bureau, HeaderHash, Height, Part, PartHead};
 use crate::consensus::error::ConsensusError;
+use crate::consensus::limits;
 use crate::consensus::meters::Fault;
 use crate::consensus::payloads::Stored;
 use crate::node::{Node, now};
@@ -57,7 +58,9 @@ impl App {
         part: Part,
     ) -> Result<Option<ProposedValue<Bureau>>, ConsensusError> {
         let head = part.head;
-        if head.height.0 != self.height {
+        if head.height.0 != self.height
+            || head.round > self.round.saturating_add(limits::MAX_ROUNDS_AHEAD)
+        {
             return Ok(None);
         }
         let proposer = self.validators.proposer(head.height, head.round);
@@ -73,10 +76,11 @@ impl App {
         self.idle.see(self.height);
         // The block may be here from an earlier round.
         if let Some(known) = self.known(&head)? {
+            self.keep_signatures(&part)?;
             return Ok(known);
         }
         match self.assembly.add(&part) {
-            Added::Complete(bytes) => self.complete(head, bytes).await,
+            Added::Complete(whole) => self.complete(head, whole).await,
             Added::Incomplete => Ok(None),
             Added::TooMany => {
                 self.fault(&head, Fault::TooManyBlocks, "more blocks than a round has");
@@ -100,6 +104,8 @@ impl App {
             return Ok(Some((head.index == 0).then_some(answer)));
         }
         if head.valid_round.is_some() && self.proposals.keys().any(|(_, v)| *v == head.value) {
+            // A block that is proposed again and again must not be forgotten with its first round.
+            self.payloads.put_again(head.height.0, &stored)?;
             self.proposals.insert((head.round, head.value), stored);
             self.pace.block(head.round);
             return Ok(Some(Some(proposed(head.height, &stored, Validity::Valid))));
@@ -107,11 +113,29 @@ impl App {
         Ok(None)
     }
 
+    /// Collects the signatures of the parts of a block that is here already.
+    fn keep_signatures(&mut self, part: &Part) -> Result<(), ConsensusError> {
+        let head = part.head;
+        let at = (head.round, head.value);
+        if !self.proposals.contains_key(&at) || self.signatures.contains_key(&at) {
+            return Ok(());
+        }
+        let Added::Complete(whole) = self.assembly.add(part) else {
+            return Ok(());
+        };
+        // A proposer may have signed other bytes than the block's.
+        if self.payloads.block(self.height, &head.value)? == Some(whole.bytes) {
+            self.signatures.insert(at, (head, whole.signatures));
+        }
+        Ok(())
+    }
+
     async fn complete(
         &mut self,
         head: PartHead,
-        bytes: Bytes,
+        whole: Whole,
     ) -> Result<Option<ProposedValue<Bureau>>, ConsensusError> {
+        let Whole { bytes, signatures } = whole;
         let (node, meters) = (self.node.clone(), self.meters.clone());
         let (payloads, stored) = (self.payloads.clone(), stored(&head));
         let verified = self.verified.clone();
@@ -135,7 +159,9 @@ impl App {
         match judgement {
             Judgement::Valid(executed) => {
                 self.remember(*executed);
-                self.proposals.insert((head.round, head.value), stored);
+                let at = (head.round, head.value);
+                self.proposals.insert(at, stored);
+                self.signatures.insert(at, (head, signatures));
                 self.pace.block(head.round);
                 Ok(Some(proposed(head.height, &stored, Validity::Valid)))
             }
@@ -186,14 +212,14 @@ impl App {
             };
             meters
                 .keep
-                .time(|| payloads.put(height.0, &stored, &bytes))?;
+                .time(|| payloads.put_synced(height.0, &stored, &bytes))?;
             Ok(Ok(executed))
         })
         .await??;
         let validity = match executed {
             Ok(executed) => {
+                // Not among the proposals: it need not be the certified one, and is never proposed by us.
                 self.remember(executed);
-                self.proposals.insert((stored.round, stored.value), stored);
                 self.meters.synced_blocks.fetch_add(1, Ordering::Relaxed);
                 // Where one came from there may be more.
                 self.idle.sync();
