@@ -73,6 +73,11 @@ pub enum Refusal {
     Stale,
     /// No such block.
     Height,
+    /// The inquiry's block is not here yet.
+    NotYet {
+        /// Height of the inquiry.
+        inquiry: Height,
+    },
     /// More blocks have passed than an answer may take.
     TooManyBlocks {
         /// Height of the inquiry.
@@ -128,6 +133,7 @@ impl Refusal {
             Self::Signature => "signature",
             Self::Stale => "stale",
             Self::Height => "height",
+            Self::NotYet { .. } => "not-yet",
             Self::TooManyBlocks { .. } => "too-many-blocks",
             Self::TooMuchTime => "too-much-time",
             Self::Request(_) => "request",

@@ -123,7 +123,8 @@ impl<S: Store> Agency<S> {
     fn inquiry_header(&self, height: Height) -> Result<Header, Refusal> {
         let policies = self.ledger.consortium().policies;
         let tip = self.ledger.tip();
-        let age = tip.height.0.checked_sub(height.0).ok_or(Refusal::Height)?;
+        let not_yet = Refusal::NotYet { inquiry: height };
+        let age = tip.height.0.checked_sub(height.0).ok_or(not_yet)?;
         if age > policies.answer_blocks {
             return Err(Refusal::TooManyBlocks {
                 inquiry: height,

@@ -116,11 +116,15 @@ async fn here(
     bytes: Arc<[u8]>,
     kind: Kind,
 ) -> Result<Vec<u8>, Problem> {
-    let answer = move || match kind {
-        Kind::Ask => agency.answer(&bytes, &mut OsRng),
-        Kind::Audit => agency.answer_audit(&bytes, &mut OsRng),
+    let answer = || {
+        let (agency, bytes) = (agency.clone(), bytes.clone());
+        let work = move || match kind {
+            Kind::Ask => agency.answer(&bytes, &mut OsRng),
+            Kind::Audit => agency.answer_audit(&bytes, &mut OsRng),
+        };
+        api.answers.run(move || Ok(work()))
     };
-    api.answers.run(move || answer().map_err(problem)).await
+    api.node.caught_up(answer).await?.map_err(problem)
 }
 
 /// Another node answers. What it is asked is sealed to it, so it only passes through here.

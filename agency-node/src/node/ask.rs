@@ -7,17 +7,23 @@ use std::time::Duration;
 use rand_core::OsRng;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use tokio::sync::{AcquireError, Semaphore};
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::RocksStore;
+use zkbureau_ledger::ids::Height;
 
 use super::Node;
-use crate::agency::{Agency, AnswerError};
+use crate::agency::{Agency, AnswerError, Refusal};
 use crate::network::{AskKind, NetworkHandle};
 
 /// An answer that another agency's node has not given after this time is given up.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 /// Longest text of an error from another node.
 const MAX_DETAIL: usize = 512;
+/// How long an answer waits for a block that its asker has seen.
+const CATCH_UP: Duration = Duration::from_secs(5);
+/// It does not wait for blocks further ahead than this.
+const NEAR: u64 = 8;
 
 /// An ask without an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -80,7 +86,7 @@ impl Node {
         body: Vec<u8>,
     ) -> Result<Vec<u8>, AskError> {
         if let Some(agency) = self.agencies.get(&agency) {
-            return answer(agency.clone(), kind, body).await;
+            return self.ask_here(agency, kind, body, None).await;
         }
         let (true, Some(network)) = (
             self.ledger.consortium().agency(agency).is_some(),
@@ -91,6 +97,79 @@ impl Node {
         ask_remote(&network, agency, kind, body).await
     }
 
+    /// Lets an agency of this process answer; on one of the cores, if they are counted.
+    pub(super) async fn ask_here(
+        &self,
+        agency: &Arc<Agency<RocksStore>>,
+        kind: AskKind,
+        body: Vec<u8>,
+        cores: Option<&Semaphore>,
+    ) -> Result<Vec<u8>, AskError> {
+        let id = agency.id();
+        let body: Arc<[u8]> = body.into();
+        let answered = self
+            .caught_up(|| {
+                let (agency, body) = (agency.clone(), body.clone());
+                async move {
+                    let _core = match cores {
+                        Some(cores) => Some(cores.acquire().await?),
+                        None => None,
+                    };
+                    Ok::<_, AcquireError>(answer(agency, kind, body).await)
+                }
+            })
+            .await;
+        match answered.unwrap_or(Err(AnswerError::Unavailable)) {
+            Ok(answer) => Ok(answer),
+            Err(AnswerError::Malformed {
+                field,
+                limit,
+                detail,
+            }) => Err(AskError::Malformed {
+                field: field.to_owned(),
+                limit,
+                detail,
+            }),
+            Err(AnswerError::Refused(_)) => Err(AskError::Refused),
+            Err(AnswerError::Unavailable) => Err(AskError::Unavailable(id)),
+        }
+    }
+
+    /// Lets somebody answer, and once more when a block that was missing has come.
+    pub(crate) async fn caught_up<E, F: Future<Output = Result<Answered, E>>>(
+        &self,
+        answer: impl Fn() -> F,
+    ) -> Result<Answered, E> {
+        let first = answer().await?;
+        let Err(AnswerError::Refused(refusal)) = &first else {
+            return Ok(first);
+        };
+        let Some(height) = self.missing(refusal) else {
+            return Ok(first);
+        };
+        let mut heights = self.watch();
+        let come = async { heights.wait_for(|here| *here >= height).await.is_ok() };
+        match tokio::time::timeout(CATCH_UP, come).await {
+            Ok(true) => answer().await,
+            _ => Ok(first),
+        }
+    }
+
+    /// The block that an asker has seen and this node has not, if it will be here soon.
+    fn missing(&self, refusal: &Refusal) -> Option<Height> {
+        let tip = self.ledger.tip().height;
+        let height = match refusal {
+            Refusal::NotYet { inquiry } => *inquiry,
+            Refusal::NoAudit => {
+                let network = self.network()?;
+                let heights = network.peers().into_iter().filter_map(|peer| peer.height);
+                Height(heights.filter(|h| *h <= tip.0 + NEAR).max()?)
+            }
+            _ => return None,
+        };
+        (height > tip && height.0 - tip.0 <= NEAR).then_some(height)
+    }
+
     /// Whether an agency can be asked from here.
     #[must_use]
     pub fn knows_agency(&self, agency: AgencyId) -> bool {
@@ -99,33 +178,17 @@ impl Node {
     }
 }
 
-/// Lets an agency of this process answer.
-async fn answer(
-    agency: Arc<Agency<RocksStore>>,
-    kind: AskKind,
-    body: Vec<u8>,
-) -> Result<Vec<u8>, AskError> {
-    let id = agency.id();
+/// What an agency said.
+pub(crate) type Answered = Result<Vec<u8>, AnswerError>;
+
+async fn answer(agency: Arc<Agency<RocksStore>>, kind: AskKind, body: Arc<[u8]>) -> Answered {
     let work = move || match kind {
         AskKind::Ask => agency.answer(&body, &mut OsRng),
         AskKind::Audit => agency.answer_audit(&body, &mut OsRng),
         AskKind::Snapshot => Err(AnswerError::Unavailable),
     };
     let answered = tokio::task::spawn_blocking(work).await;
-    match answered.unwrap_or(Err(AnswerError::Unavailable)) {
-        Ok(answer) => Ok(answer),
-        Err(AnswerError::Malformed {
-            field,
-            limit,
-            detail,
-        }) => Err(AskError::Malformed {
-            field: field.to_owned(),
-            limit,
-            detail,
-        }),
-        Err(AnswerError::Refused(_)) => Err(AskError::Refused),
-        Err(AnswerError::Unavailable) => Err(AskError::Unavailable(id)),
-    }
+    answered.unwrap_or(Err(AnswerError::Unavailable))
 }
 
 async fn ask_remote(
@@ -202,7 +265,11 @@ pub(super) fn decode(agency: AgencyId, mut reply: Vec<u8>) -> Result<Vec<u8>, As
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+    use crate::node::testing::node;
 
     const AGENCY: AgencyId = AgencyId(3);
 
@@ -235,5 +302,44 @@ mod tests {
                 "{bytes:?}"
             );
         }
+    }
+
+    /// Lets an agency refuse for want of a block, and answer when it is there.
+    async fn ask_behind(node: &Node, inquiry: u64, calls: &AtomicUsize) -> Answered {
+        let answer = || async {
+            let first = calls.fetch_add(1, Ordering::SeqCst) == 0;
+            let inquiry = Height(inquiry);
+            Ok::<_, Infallible>(match first {
+                true => Err(Refusal::NotYet { inquiry }.into()),
+                false => Ok(vec![1]),
+            })
+        };
+        node.caught_up(answer).await.unwrap_or_else(|e| match e {})
+    }
+
+    #[tokio::test]
+    async fn an_answer_waits_for_a_block_that_its_asker_has_seen() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let node = Arc::new(node(directory.path()));
+        let calls = Arc::new(AtomicUsize::new(0));
+        let asked = tokio::spawn({
+            let (node, calls) = (node.clone(), calls.clone());
+            async move { ask_behind(&node, 2, &calls).await }
+        });
+        while calls.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        node.announce(Height(1));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!asked.is_finished(), "that is not the block");
+        node.announce(Height(2));
+        assert_eq!(asked.await.expect("joined"), Ok(vec![1]));
+        // Far ahead: refused at once.
+        let calls = AtomicUsize::new(0);
+        let start = std::time::Instant::now();
+        let refused = ask_behind(&node, NEAR + 1, &calls).await;
+        assert!(matches!(refused, Err(AnswerError::Refused(_))));
+        assert!(start.elapsed() < CATCH_UP / 2);
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
     }
 }

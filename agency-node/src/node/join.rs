@@ -6,7 +6,7 @@
 //! and room. Neither can be checked before the end, so a state is fetched only if peers with more than a third of the
 //! power name the same one: at least one of them is honest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -56,15 +56,23 @@ pub enum JoinError {
 }
 
 impl Joiner {
-    /// Joins through the genesis file's agencies.
+    /// Joins through the genesis file's agencies, and those that the operator has configured: they may have
+    /// come later.
     #[must_use]
-    pub fn new(network: NetworkHandle, genesis: Genesis, own: AgencyId) -> Self {
-        let peers = genesis
+    pub fn new(
+        network: NetworkHandle,
+        genesis: Genesis,
+        own: AgencyId,
+        configured: impl IntoIterator<Item = AgencyId>,
+    ) -> Self {
+        let peers: BTreeSet<AgencyId> = genesis
             .agencies
             .iter()
             .map(|agency| agency.id)
+            .chain(configured)
             .filter(|id| *id != own)
             .collect();
+        let peers = peers.into_iter().collect();
         Self {
             network,
             genesis,

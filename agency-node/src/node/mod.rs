@@ -23,6 +23,8 @@ pub mod readiness;
 pub mod services;
 pub mod snapshots;
 pub mod submission;
+#[cfg(test)]
+mod testing;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,7 +33,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use thiserror::Error;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use zkbureau_circuits::encoding::{Digest32, Document};
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::block::Block;
@@ -76,6 +78,8 @@ pub struct Node {
     checks: Checks,
     /// Something changed: an arrival, a block, the end.
     changed: Condvar,
+    /// Something has arrived in the queue, for the one that makes blocks.
+    arrived: Notify,
     height: watch::Sender<Height>,
     /// Transactions that were given up, for whoever listens.
     refused: broadcast::Sender<TxHash>,
@@ -90,6 +94,10 @@ pub struct Node {
     network: RwLock<Option<NetworkHandle>>,
     /// Held during an import: one at a time, because each of them uses every core.
     pub importing: Mutex<()>,
+    /// When the last block was committed, or the node started.
+    last_commit: Mutex<Instant>,
+    /// A block is due after this time without one, if that is known.
+    heartbeat: Option<Duration>,
     /// What consensus does and how long it takes, once it runs.
     meters: Mutex<Option<Arc<Meters>>>,
 }
@@ -167,6 +175,7 @@ impl Node {
             pool: Mutex::new(Mempool::new(Limits::default())),
             checks: Checks::default(),
             changed: Condvar::new(),
+            arrived: Notify::new(),
             height,
             refused: broadcast::Sender::new(REFUSALS),
             rules,
@@ -175,6 +184,8 @@ impl Node {
             fetching: AtomicBool::new(false),
             network: RwLock::new(None),
             importing: Mutex::new(()),
+            last_commit: Mutex::new(Instant::now()),
+            heartbeat: None,
             meters: Mutex::new(None),
         }
     }
@@ -183,6 +194,14 @@ impl Node {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.pool = Mutex::new(Mempool::new(limits));
+        self
+    }
+
+    /// With the time after which a block is due although nothing waits: one that does not come makes the node
+    /// not ready.
+    #[must_use]
+    pub fn with_heartbeat(mut self, heartbeat: Duration) -> Self {
+        self.heartbeat = Some(heartbeat);
         self
     }
 
@@ -271,9 +290,12 @@ impl Node {
         }
         let start = Instant::now();
         let checked = if lane.is_bulk() {
-            self.checks.check(&self.ledger, transaction)
+            let took = |time| self.checked_in(time);
+            self.checks.check(&self.ledger, transaction, &took)
         } else {
-            checks::check_alone(&self.ledger, transaction)
+            let checked = checks::check_alone(&self.ledger, transaction);
+            self.checked_in(start.elapsed());
+            checked
         }
         .map_err(QueueError::Refused)?;
         let checked_in = start.elapsed();
@@ -312,8 +334,16 @@ impl Node {
             .pool()
             .insert(arrival, checked)
             .map_err(QueueError::Full)?;
-        self.changed.notify_all();
+        if new {
+            self.changed.notify_all();
+            self.arrived.notify_one();
+        }
         Ok(new)
+    }
+
+    /// Returns when something has arrived in the queue since the last call. For one caller.
+    pub async fn arrival(&self) {
+        self.arrived.notified().await;
     }
 
     /// Checks and queues a small transaction that another node has passed on.
@@ -324,8 +354,10 @@ impl Node {
         let bytes = transaction.to_bytes().len();
         let lane = Lane::of(&transaction);
         self.pool().room(bytes, lane).map_err(QueueError::Full)?;
-        let checked =
-            checks::check_alone(&self.ledger, transaction).map_err(QueueError::Refused)?;
+        let start = Instant::now();
+        let checked = checks::check_alone(&self.ledger, transaction);
+        self.checked_in(start.elapsed());
+        let checked = checked.map_err(QueueError::Refused)?;
         match self.ledger.check_stateful(&checked, now()) {
             Ok(()) => {}
             Err(LedgerError::Transaction(e)) if e.is_temporary() => {}
@@ -374,14 +406,22 @@ impl Node {
     /// Returns when the chain has a block, or when the node stops.
     pub fn wait_for_first_block(&self) {
         while self.ledger.tip().height == Height::GENESIS && !self.is_stopping() {
-            let soon = Instant::now() + Duration::from_millis(50);
-            drop(self.wait_change(self.pool(), soon));
+            // A block and the end wake us.
+            let pool = self.pool();
+            if self.ledger.tip().height == Height::GENESIS && !self.is_stopping() {
+                drop(self.wait_change(pool, Instant::now() + Duration::from_secs(1)));
+            }
         }
     }
 
     /// What follows a committed block: the agencies look at it, the queue forgets its transactions, and
     /// whoever waits is told. The driver calls it once after every commit, in order.
     pub fn committed(self: &Arc<Self>, block: &Block) {
+        let now = Instant::now();
+        *self
+            .last_commit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = now;
         for agency in self.agencies.values() {
             if let Err(error) = agency.on_block(block) {
                 tracing::error!(agency = agency.id().0, %error, "the agency could not follow a block");
@@ -415,6 +455,13 @@ impl Node {
     pub fn set_meters(&self, meters: Arc<Meters>) {
         let mut place = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
         *place = Some(meters);
+    }
+
+    /// Stateless checks on arrival took so long.
+    fn checked_in(&self, time: Duration) {
+        if let Some(meters) = self.meters() {
+            meters.check.add(time);
+        }
     }
 
     /// Transactions that are given up from now on.
@@ -456,6 +503,8 @@ impl Node {
     /// Tells everybody who waits about a new height, or about refusals at the same one.
     pub fn announce(&self, height: Height) {
         self.height.send_replace(height);
+        // Taking the lock orders this with a waiter that has just looked.
+        drop(self.pool());
         self.changed.notify_all();
     }
 

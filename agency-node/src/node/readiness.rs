@@ -1,6 +1,9 @@
 //! Whether the node is fit for use, and if not, why. A node that is behind never serves a stale height as
 //! current without saying so here.
 
+use std::sync::PoisonError;
+use std::time::Duration;
+
 use thiserror::Error;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::block::ValidatorSet;
@@ -12,6 +15,8 @@ use crate::network::PeerName;
 /// A node this many blocks behind is not fit for use. The others' heights are seconds old when
 /// they arrive, so one or two blocks mean nothing.
 const BEHIND: u64 = 3;
+/// A block that is due may take some rounds.
+const ROUNDS: Duration = Duration::from_secs(30);
 
 /// Why a node is not fit for use.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -34,6 +39,14 @@ pub enum NotReady {
         own: Height,
         /// The height that others have.
         seen: Height,
+    },
+    /// Enough validators can be reached, and blocks do not go on all the same.
+    #[error("no block for {seconds} s although one is due every {heartbeat} s")]
+    Stalled {
+        /// Since the last one.
+        seconds: u64,
+        /// An empty one is due after this time.
+        heartbeat: u64,
     },
     /// The ledger, as far as it is here, does not name the agency under its keys.
     #[error("{0}")]
@@ -94,12 +107,27 @@ impl Node {
         if own == Height::GENESIS {
             return Err(NotReady::NoBlock);
         }
+        let last = *self
+            .last_commit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        stalled(last.elapsed(), self.heartbeat)?;
         for agency in self.agencies.values() {
             agency
                 .check_standing()
                 .map_err(|e| NotReady::Standing(e.to_string()))?;
         }
         Ok(())
+    }
+}
+
+fn stalled(since: Duration, heartbeat: Option<Duration>) -> Result<(), NotReady> {
+    match heartbeat {
+        Some(heartbeat) if since > 2 * heartbeat + ROUNDS => Err(NotReady::Stalled {
+            seconds: since.as_secs(),
+            heartbeat: heartbeat.as_secs(),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -197,5 +225,14 @@ mod tests {
             seen: Height(9),
         };
         assert_eq!(verdict(5, &peers), Err(behind));
+    }
+
+    #[test]
+    fn blocks_that_do_not_come_are_noticed() {
+        let heartbeat = Duration::from_secs(60);
+        let after = |seconds, heartbeat| stalled(Duration::from_secs(seconds), heartbeat);
+        assert_eq!(after(150, Some(heartbeat)), Ok(()));
+        assert!(after(151, Some(heartbeat)).is_err());
+        assert_eq!(after(9_999, None), Ok(()), "a sandbox makes none when idle");
     }
 }

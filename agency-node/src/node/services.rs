@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
@@ -145,15 +145,13 @@ impl Services for Gateway {
             let Some((node, _place)) = node.upgrade().zip(waiting) else {
                 return encode(Err(busy));
             };
-            let Ok(_core) = cores.acquire().await else {
-                return encode(Err(busy));
-            };
-            let outcome = match kind {
-                AskKind::Snapshot => node.answer_snapshot(body).await,
-                AskKind::Ask | AskKind::Audit => match node.agencies.keys().next() {
-                    Some(agency) => node.ask(*agency, kind, body).await,
-                    None => Err(busy),
+            let outcome = match (kind, node.agencies.values().next()) {
+                (AskKind::Snapshot, _) => match cores.acquire().await {
+                    Ok(_core) => node.answer_snapshot(body).await,
+                    Err(_) => Err(busy),
                 },
+                (_, Some(agency)) => node.ask_here(agency, kind, body, Some(&cores)).await,
+                (_, None) => Err(busy),
             };
             tracing::debug!(%from, ?kind, answered = outcome.is_ok(), "asked by another node");
             encode(outcome)
@@ -211,7 +209,13 @@ impl Node {
             place && !passed && !matches!(self.ledger.transaction(&hash), Ok(Some(_)))
         };
         let batches: Vec<Transaction> = batches.into_iter().filter(wanted).collect();
-        for result in self.ledger.check_stateless(batches) {
+        if batches.is_empty() {
+            return;
+        }
+        let start = Instant::now();
+        let results = self.ledger.check_stateless(batches);
+        self.checked_in(start.elapsed());
+        for result in results {
             match result {
                 Ok(checked) => {
                     let bytes = checked.transaction().to_bytes();

@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use thiserror::Error;
@@ -28,6 +29,10 @@ const MANIFEST: &str = "manifest";
 pub const GRID: u64 = 16;
 /// Snapshots that are kept for others.
 const KEPT: usize = 2;
+/// Snapshots for others stand at heights that are multiples of this, so that several nodes make the same.
+pub(super) const GRID: u64 = 16;
+/// One for others is begun no sooner than this after the one before: it reads all of the state.
+const REST: Duration = Duration::from_secs(60);
 
 /// What a node asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -78,9 +83,22 @@ pub fn write<S: Store>(
     height: Height,
     folder: &Path,
 ) -> Result<(Manifest, u64), FolderError> {
+    write_unless(ledger, height, folder, &|| false)
+}
+
+/// Like [`write`], until somebody wants it to end.
+fn write_unless<S: Store>(
+    ledger: &Ledger<S>,
+    height: Height,
+    folder: &Path,
+    ended: &dyn Fn() -> bool,
+) -> Result<(Manifest, u64), FolderError> {
     fs::create_dir(folder).map_err(at(folder))?;
     let (mut number, mut bytes) = (0, 0);
     let manifest = ledger.export_snapshot(height, |chunk| {
+        if ended() {
+            return Err(io::Error::other("the node is shutting down"));
+        }
         let mut file = File::create_new(chunk_file(folder, number))?;
         file.write_all(chunk)?;
         file.sync_all()?;
@@ -135,6 +153,8 @@ pub struct Spool {
 #[derive(Default)]
 struct State {
     making: Option<Height>,
+    /// When the last one was begun.
+    begun: Option<Instant>,
     ready: Vec<Height>,
 }
 
@@ -166,12 +186,16 @@ impl Spool {
         self.lock().ready.contains(&height)
     }
 
-    /// Takes the right to make a snapshot; one is made at a time.
-    fn begin(&self, height: Height) -> bool {
+    /// Takes the right to make a snapshot; one is made at a time, and not one after the other.
+    fn begin(&self, height: Height, now: Instant) -> bool {
         let mut state = self.lock();
-        let free = state.making.is_none();
+        let rested = state
+            .begun
+            .is_none_or(|begun| now.saturating_duration_since(begun) >= REST);
+        let free = state.making.is_none() && rested && height.0.is_multiple_of(GRID);
         if free {
             state.making = Some(height);
+            state.begun = Some(now);
         }
         free
     }
@@ -243,12 +267,12 @@ impl Node {
         let Some(place) = self.snapshots.place(height) else {
             return;
         };
-        if !self.snapshots.begin(height) {
+        if !self.snapshots.begin(height, Instant::now()) {
             return;
         }
         let node = self.clone();
         std::thread::spawn(move || {
-            let outcome = write(&node.ledger, height, &place);
+            let outcome = write_unless(&node.ledger, height, &place, &|| node.is_stopping());
             match &outcome {
                 Ok((manifest, bytes)) => tracing::info!(
                     height = height.0,
@@ -263,5 +287,22 @@ impl Node {
             }
             node.snapshots.end(height, outcome.is_ok());
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_keeps_a_node_busy_with_snapshots() {
+        let spool = Spool::default();
+        let now = Instant::now();
+        assert!(!spool.begin(Height(GRID + 1), now), "off the grid");
+        assert!(spool.begin(Height(GRID), now));
+        assert!(!spool.begin(Height(2 * GRID), now), "one at a time");
+        spool.end(Height(GRID), true);
+        assert!(!spool.begin(Height(2 * GRID), now + REST / 2), "no rest");
+        assert!(spool.begin(Height(2 * GRID), now + REST));
     }
 }

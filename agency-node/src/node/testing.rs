@@ -1,0 +1,47 @@
+//! A node for unit tests.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use rand_core::OsRng;
+use zkbureau_circuits::ids::AgencyId;
+use zkbureau_ledger::genesis::{Genesis, Policies, Seat};
+use zkbureau_ledger::ids::TimeMs;
+use zkbureau_ledger::{Ledger, RocksStore};
+
+use super::Node;
+use crate::vault::AgencyKeys;
+
+/// A node with an empty ledger in a folder, and without agencies.
+pub(crate) fn node(folder: &Path) -> Node {
+    let keys = AgencyKeys::random(&mut OsRng);
+    let schema = r#"
+        version = 1
+        [[attributes]]
+        name = "present"
+        class = "stock"
+        aggregate = "max"
+        min = 0
+        max = 1
+        unit = "record"
+        description = "1 in every record"
+    "#;
+    let genesis = Genesis {
+        name: "node".into(),
+        time_ms: TimeMs(1),
+        agencies: vec![keys.agency(AgencyId(1), "One")],
+        validators: vec![Seat {
+            agency: AgencyId(1),
+            power: 1,
+        }],
+        issuers: Vec::new(),
+        auditors: Vec::new(),
+        observers: Vec::new(),
+        schema: toml::from_str(schema).expect("a schema"),
+        policies: Policies::default(),
+    };
+    let store = RocksStore::open(folder.join("ledger")).expect("a store");
+    let ledger = Arc::new(Ledger::open(store, &genesis).expect("a ledger"));
+    Node::new(ledger, BTreeMap::new(), AgencyId(1), Vec::new())
+}
