@@ -127,6 +127,11 @@ impl Config {
             max_response_size: size(limits::MAX_SYNC_RESPONSE_BYTES)?,
             parallel_requests: 3,
             batch_size: limits::MAX_SYNC_BATCH,
+            // Reading blocks for others holds up consensus, so nobody gets more than a tenth of the time for it.
+            inbound_request_rate_limit_window: Duration::from_secs(10),
+            max_inbound_requests_per_window: 100,
+            max_concurrent_inbound_requests: 2,
+            max_pending_inbound_requests: 32,
             ..ValueSyncConfig::default()
         };
         Ok(Self {

@@ -133,13 +133,17 @@ impl Meters {
         self.write.count()
     }
 
-    /// Counts a fault of an agency.
-    pub fn fault(&self, agency: AgencyId, fault: Fault) {
+    /// Counts a fault of an agency. Says whether it is worth a line in the log: less and less often, so that
+    /// nobody fills a disk with its faults.
+    pub fn fault(&self, agency: AgencyId, fault: Fault) -> bool {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         // One entry per agency that a message may name; a message may name anything.
-        if faults.len() < 1_024 || faults.contains_key(&(agency, fault)) {
-            *faults.entry((agency, fault)).or_default() += 1;
+        if faults.len() >= 1_024 && !faults.contains_key(&(agency, fault)) {
+            return false;
         }
+        let count = faults.entry((agency, fault)).or_default();
+        *count += 1;
+        count.is_power_of_two()
     }
 
     /// Faults seen, by agency and kind.
@@ -154,6 +158,18 @@ impl Meters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flood_of_faults_is_a_few_lines_and_entries() {
+        let meters = Meters::default();
+        let told = (0..100_000).filter(|_| meters.fault(AgencyId(4), Fault::BadPart));
+        assert_eq!(told.count(), 17);
+        assert_eq!(meters.faults()[&(AgencyId(4), Fault::BadPart)], 100_000);
+        for n in 0..10_000 {
+            meters.fault(AgencyId(n), Fault::BadPart);
+        }
+        assert_eq!(meters.faults().len(), 1_024);
+    }
 
     #[test]
     fn a_stopwatch_counts_adds_up_and_sorts() {

@@ -273,6 +273,18 @@ mod tests {
         let no = || Err(Problem::unacceptable("no"));
         assert_eq!(ask(&memory, 1, "no", b"", no()).await, no());
         assert_eq!(ask(&memory, 1, "no", b"", reply(vec![5])).await, no());
+        // What the ledger's state decided says nothing about later either.
+        for open in [
+            Problem::refused(),
+            Problem::unacceptable("no anchor yet").transient(),
+        ] {
+            let key = open.status().to_string();
+            assert!(ask(&memory, 1, &key, b"", Err(open)).await.is_err());
+            assert_eq!(
+                ask(&memory, 1, &key, b"", reply(vec![7])).await,
+                reply(vec![7])
+            );
+        }
         // Too busy now says nothing about later.
         assert!(
             ask(&memory, 1, "busy", b"", Err(Problem::busy("now")))

@@ -25,6 +25,8 @@ struct Parts {
     field: Option<String>,
     limit: Option<Value>,
     retry_after_s: Option<u32>,
+    /// The same request may fare better later.
+    transient: bool,
 }
 
 /// The body of every error answer (RFC 9457).
@@ -57,7 +59,14 @@ impl Problem {
             field: None,
             limit: None,
             retry_after_s: None,
+            transient: false,
         }))
+    }
+
+    /// Says that the same request may fare better later, as the ledger goes on.
+    pub fn transient(mut self) -> Self {
+        self.0.transient = true;
+        self
     }
 
     /// 400: a part of the request cannot be read.
@@ -289,10 +298,13 @@ impl Problem {
     /// Whether the same request would fare the same next time.
     pub fn is_final(&self) -> bool {
         let status = self.0.status;
-        status.is_client_error()
+        // A refusal may have been for want of a block or of an anchor.
+        !self.0.transient
+            && status.is_client_error()
             && !matches!(
                 status,
-                StatusCode::REQUEST_TIMEOUT
+                StatusCode::FORBIDDEN
+                    | StatusCode::REQUEST_TIMEOUT
                     | StatusCode::TOO_MANY_REQUESTS
                     | StatusCode::NOT_FOUND
                     | StatusCode::UNAUTHORIZED

@@ -22,6 +22,7 @@ use super::openapi::Canonical;
 use super::problem::Problem;
 use super::{MAX_WAIT, Shared, body, idempotency};
 use crate::node::QueueError;
+use crate::node::submission::is_lasting;
 
 /// What a transaction that was taken is called.
 #[derive(Debug, Serialize, ToSchema)]
@@ -144,7 +145,8 @@ fn wait(
 /// A transaction that was not taken.
 pub fn queue_problem(error: &QueueError) -> Problem {
     match error {
-        QueueError::Refused(error) => transaction_problem(error),
+        QueueError::Refused(error) if is_lasting(error) => transaction_problem(error),
+        QueueError::Refused(error) => transaction_problem(error).transient(),
         QueueError::Full(full) => Problem::queue_full(full.what, full.limit, full.retry_after),
         QueueError::Stopping => Problem::busy("the node is shutting down"),
         QueueError::Ledger(error) => ledger_problem(error),

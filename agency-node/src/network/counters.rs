@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Count(AtomicU64);
 
 impl Count {
-    /// Adds one.
-    pub fn one(&self) {
-        self.add(1);
+    /// Adds one. Says whether it is worth a line in the log: less and less often, so that nobody fills a disk
+    /// by provoking it.
+    pub fn one(&self) -> bool {
+        let now = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+        now.is_power_of_two()
     }
 
     /// Adds `n`.
@@ -81,4 +83,16 @@ counters! {
     handshakes_capped,
     /// Times that reading from a peer paused because of its rate limit.
     rate_limit_pauses,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_a_few_lines() {
+        let count = Count::default();
+        assert_eq!((0..1_000_000).filter(|_| count.one()).count(), 20);
+        assert_eq!(count.get(), 1_000_000);
+    }
 }

@@ -104,6 +104,8 @@ pub(super) struct Driver {
     next_link: u64,
     routes: Routes,
     announced: Instant,
+    /// When frames of ours were last sent again through a carrier to an agency.
+    handed: BTreeMap<(AgencyId, AgencyId), Instant>,
 
     epoch: u64,
     numbers: [u64; 2],
@@ -283,6 +285,7 @@ impl Driver {
             next_link: 0,
             routes: Routes::default(),
             announced: now,
+            handed: BTreeMap::new(),
             epoch: OsRng.next_u64(),
             numbers: [0; 2],
             seen: Seen::default(),

@@ -233,8 +233,9 @@ where
         match self.codec.decode(bytes) {
             Ok(value) => Some(value),
             Err(error) => {
-                self.counters.messages_undecodable.one();
-                tracing::warn!(peer = %from, %error, "cannot decode a {what}");
+                if self.counters.messages_undecodable.one() {
+                    tracing::warn!(peer = %from, %error, "cannot decode a {what}");
+                }
                 None
             }
         }

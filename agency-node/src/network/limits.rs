@@ -102,17 +102,19 @@ impl Default for Limits {
             small_queue: 4 << 20,
             bulk_queue: 32 << 20,
             inbound: 16 << 20,
+            // A frame costs a signature check at most: what one peer may send is a fifth of a core.
             small_rate: Rate {
                 bytes: 16 << 20,
                 bytes_burst: 16 << 20,
-                frames: 10_000,
-                frames_burst: 20_000,
+                frames: 3_000,
+                frames_burst: 10_000,
             },
+            // Ten of the largest blocks each second. The engine's mailbox has no bound of its own.
             bulk_rate: Rate {
-                bytes: 128 << 20,
-                bytes_burst: 128 << 20,
-                frames: 10_000,
-                frames_burst: 20_000,
+                bytes: 48 << 20,
+                bytes_burst: 64 << 20,
+                frames: 2_000,
+                frames_burst: 4_000,
             },
             transactions: 64 << 20,
             replay: 16 << 20,

@@ -43,7 +43,7 @@ pub struct Totals {
 }
 
 /// Whether a refused batch can never be valid again, whatever the others do.
-pub(super) fn is_lasting(error: &TxError) -> bool {
+pub(crate) fn is_lasting(error: &TxError) -> bool {
     match error {
         TxError::Size { .. }
         | TxError::Order { .. }

@@ -110,3 +110,30 @@ async fn a_flood_is_read_at_its_rate_and_does_not_hold_up_others() {
     assert_eq!((votes.count(), messages.len()), (20, 20));
     flood.abort();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_announced_again_and_again_is_served_once() {
+    let mut nodes = start_all(setups(4)[..1].to_vec()).await;
+    let node = nodes.remove(0);
+    let mut member = Rogue::new(2, false, Reading::All);
+    member.connect(node.network.listening()).await;
+    node.connects_to(&[2]).await;
+    let votes = 50;
+    for n in 1..=votes {
+        node.vote(1, n);
+    }
+    let published = node.handle.counters();
+    eventually("published", || published.frames_sent.get() >= votes).await;
+    // A link to agency 3, lost and found two hundred times.
+    let found = [vec![0], vec![1, 0, 0, 0], vec![3, 0, 0, 0]].concat();
+    let lost = vec![0; 5];
+    let before = published.frames_received.get();
+    let frames = (0..200).flat_map(|_| [framed(&found), framed(&lost)].concat());
+    member.send(&node.peer, 0, frames.collect());
+    let member = member.run();
+    eventually("read", || published.frames_received.get() >= before + 400).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let handed = published.frames_handed_to_relayers.get();
+    assert!((votes..=2 * votes).contains(&handed), "{handed}");
+    member.abort();
+}

@@ -94,6 +94,7 @@ pub fn limits() -> Limits {
     Limits {
         dial_wait: Duration::from_millis(50),
         dial_wait_max: Duration::from_millis(500),
+        refused_wait_max: Duration::from_secs(2),
         dial_grace: Duration::from_millis(300),
         patience: Duration::from_secs(60),
         ..Limits::for_one_host()

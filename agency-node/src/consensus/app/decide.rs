@@ -27,7 +27,7 @@ use crate::node::Node;
 
 /// Bytes of blocks in one answer to a node that is behind. The engine takes more, but every answer
 /// under way is in memory.
-const MAX_ANSWER_BYTES: usize = 8 << 20;
+const MAX_ANSWER_BYTES: usize = 4 << 20;
 
 impl App {
     /// Makes a block final: block, certificate and state in one write.

@@ -68,9 +68,7 @@ impl App {
             .filter(|v| *v.address() == head.proposer)
             .is_some_and(|v| self.verifier.part(&part, v.public_key()).is_ok());
         if !signed {
-            self.meters.fault(head.proposer.0, Fault::BadPart);
-            tracing::warn!(height = %head.height, round = head.round, proposer = %head.proposer,
-                "a part of a block is not its round's proposer's");
+            self.fault(&head, Fault::BadPart, "not a part of its round's proposer");
             return Ok(None);
         }
         self.idle.see(self.height);
@@ -178,7 +176,9 @@ impl App {
     }
 
     fn fault(&self, head: &PartHead, fault: Fault, reason: &str) {
-        self.meters.fault(head.proposer.0, fault);
+        if !self.meters.fault(head.proposer.0, fault) {
+            return;
+        }
         tracing::warn!(height = %head.height, round = head.round, proposer = %head.proposer,
             fault = fault.name(), reason, "a proposal is refused");
     }

@@ -1,7 +1,7 @@
 //! Frames: ours to everybody, everybody's to us, and those that we carry.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use libp2p::PeerId;
@@ -17,6 +17,8 @@ use crate::network::registry::PeerName;
 
 /// Larger transactions go over the bulk stream.
 const SMALL_TRANSACTION: usize = 16 << 10;
+/// A neighbour that says it has found a link gets our frames for it no more often than this.
+const HAND_AGAIN: Duration = Duration::from_secs(3);
 /// Frames that are kept at most, whatever their size.
 const KEPT: usize = 4_096;
 
@@ -180,6 +182,7 @@ impl Driver {
                 return;
             };
             let frame = hand(stamp, vec![to], signature, &payload);
+            self.shared.counters.frames_handed_to_relayers.one();
             self.push(&peer, stamp.channel.class(), Lane::Own, frame);
         }
     }
@@ -268,6 +271,19 @@ impl Driver {
         }
     }
 
+    /// Everything of a height is signed and sent again when a link is announced, so a neighbour must not
+    /// announce one again and again.
+    fn may_hand_again(&mut self, carrier: AgencyId, to: AgencyId) -> bool {
+        let now = Instant::now();
+        self.handed
+            .retain(|_, at| now.duration_since(*at) < HAND_AGAIN);
+        let free = !self.handed.contains_key(&(carrier, to));
+        if free {
+            self.handed.insert((carrier, to), now);
+        }
+        free
+    }
+
     fn bad_frame(&mut self, peer: &PeerId, why: &str) {
         tracing::warn!(%peer, "a frame {why}, closing");
         self.shared.counters.links_closed_bad_frame.one();
@@ -302,8 +318,9 @@ impl Driver {
         for to in new {
             let needed = Some(to) != self.my_agency
                 && !self.routes.is_linked(to)
+                && self.registry.power(to) > 0
                 && self.routes.carriers(to, &self.registry).len() <= tolerated + 1;
-            if needed {
+            if needed && self.may_hand_again(carrier, to) {
                 self.hand_again_through(carrier, to);
             }
         }
@@ -373,8 +390,9 @@ impl Driver {
             return None;
         }
         if !self.is_signed(origin, stamp, signature, payload) {
-            self.shared.counters.frames_forged.one();
-            tracing::warn!(%carrier, %origin, "a relayed frame that its origin did not sign");
+            if self.shared.counters.frames_forged.one() {
+                tracing::warn!(%carrier, %origin, "a relayed frame that its origin did not sign");
+            }
             return None;
         }
         Some(peer)
