@@ -17,6 +17,7 @@
 
 pub mod ask;
 pub mod checks;
+mod incoming;
 pub mod join;
 pub mod mempool;
 pub mod readiness;

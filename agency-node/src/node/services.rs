@@ -5,9 +5,8 @@
 //! arrive, batches wait in a queue of bounded bytes and are checked together, asks wait for a free core in a
 //! bounded line. What does not fit is dropped: whoever handed it in sends it again.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
@@ -18,12 +17,11 @@ use zkbureau_ledger::transaction::Transaction;
 
 use super::ask::{AskError, encode};
 use super::checks::TOGETHER;
+use super::incoming::{Incoming, Strikes};
 use super::mempool::Lane;
 use super::{Node, QueueError};
 use crate::network::{AskKind, PeerName, Services};
 
-/// Bytes of batches that wait to be checked.
-const MAX_QUEUED: usize = 32 << 20;
 /// Asks that wait for a core.
 const MAX_ASKS: usize = 128;
 /// Own transactions that are not final are sent again this often …
@@ -36,28 +34,10 @@ const RESENT: usize = 32;
 /// The node as other nodes use it.
 pub struct Gateway {
     node: Weak<Node>,
-    queue: Arc<Queue>,
+    incoming: Arc<Incoming>,
+    strikes: Arc<Strikes>,
     cores: Arc<Semaphore>,
     asks: Arc<AtomicUsize>,
-}
-
-#[derive(Default)]
-struct Queue {
-    state: Mutex<State>,
-    arrived: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    batches: VecDeque<(Transaction, usize)>,
-    bytes: usize,
-    closed: bool,
-}
-
-impl Queue {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Gateway {
@@ -67,14 +47,21 @@ impl Gateway {
     /// When a thread cannot be started.
     pub fn open(node: &Arc<Node>) -> std::io::Result<Arc<Self>> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let queue = Arc::new(Queue::default());
+        let (incoming, strikes) = (Arc::<Incoming>::default(), Arc::<Strikes>::default());
         std::thread::Builder::new().name("batches".into()).spawn({
-            let (node, queue) = (Arc::downgrade(node), queue.clone());
-            move || check_batches(&node, &queue)
+            let (node, incoming) = (Arc::downgrade(node), incoming.clone());
+            let strikes = strikes.clone();
+            move || {
+                while let Some(some) = incoming.next(TOGETHER) {
+                    let Some(node) = node.upgrade() else { return };
+                    node.take_batches(some, &strikes);
+                }
+            }
         })?;
         Ok(Arc::new(Self {
             node: Arc::downgrade(node),
-            queue,
+            incoming,
+            strikes,
             cores: Arc::new(Semaphore::new(cores)),
             asks: Arc::default(),
         }))
@@ -83,32 +70,7 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        self.queue.lock().closed = true;
-        self.queue.arrived.notify_all();
-    }
-}
-
-/// Checks batches as they come, those that wait together.
-fn check_batches(node: &Weak<Node>, queue: &Queue) {
-    loop {
-        let some: Vec<Transaction> = {
-            let mut state = queue.lock();
-            while state.batches.is_empty() && !state.closed {
-                state = queue
-                    .arrived
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-            }
-            if state.closed {
-                return;
-            }
-            let count = state.batches.len().min(TOGETHER);
-            let taken: Vec<_> = state.batches.drain(..count).collect();
-            state.bytes -= taken.iter().map(|(_, bytes)| bytes).sum::<usize>();
-            taken.into_iter().map(|(batch, _)| batch).collect()
-        };
-        let Some(node) = node.upgrade() else { return };
-        node.take_batches(some);
+        self.incoming.close();
     }
 }
 
@@ -117,23 +79,26 @@ impl Services for Gateway {
         let Some(node) = self.node.upgrade() else {
             return;
         };
+        if !self.strikes.hears(&from, Instant::now()) {
+            return;
+        }
         let Ok(transaction) = Transaction::from_bytes(&bytes) else {
             tracing::debug!(%from, "a transaction that cannot be read");
             return;
         };
         if Lane::of(&transaction).is_bulk() {
-            let mut state = self.queue.lock();
-            if state.bytes + bytes.len() <= MAX_QUEUED {
-                state.bytes += bytes.len();
-                state.batches.push_back((transaction, bytes.len()));
-                self.queue.arrived.notify_one();
-            }
+            self.incoming.push(from, transaction, bytes.len());
             return;
         }
         match node.take(transaction) {
             Ok(true) => node.pass_on(bytes.into()),
             Ok(false) => {}
-            Err(error) => tracing::debug!(%from, %error, "a transaction from a peer"),
+            Err(error) => {
+                if let QueueError::Refused(error) = &error {
+                    self.strikes.refused(from, error, Instant::now());
+                }
+                tracing::debug!(%from, %error, "a transaction from a peer");
+            }
         }
     }
 
@@ -189,8 +154,11 @@ impl Node {
     }
 
     /// Checks batches of other nodes together and queues them; passes on those that are new.
-    fn take_batches(&self, batches: Vec<Transaction>) {
-        let wanted = |batch: &Transaction| -> bool {
+    fn take_batches(&self, batches: Vec<(PeerName, Transaction)>, strikes: &Strikes) {
+        let wanted = |(from, batch): &(PeerName, Transaction)| -> bool {
+            if !strikes.hears(from, Instant::now()) {
+                return false;
+            }
             let hash = batch.hash();
             let bytes = batch.to_bytes().len();
             let place = {
@@ -208,14 +176,14 @@ impl Node {
                 .is_ok_and(|column| column.batches >= publish.body.number);
             place && !passed && !matches!(self.ledger.transaction(&hash), Ok(Some(_)))
         };
-        let batches: Vec<Transaction> = batches.into_iter().filter(wanted).collect();
+        let (senders, batches): (Vec<_>, Vec<_>) = batches.into_iter().filter(wanted).unzip();
         if batches.is_empty() {
             return;
         }
         let start = Instant::now();
         let results = self.ledger.check_stateless(batches);
         self.checked_in(start.elapsed());
-        for result in results {
+        for (from, result) in senders.into_iter().zip(results) {
             match result {
                 Ok(checked) => {
                     let bytes = checked.transaction().to_bytes();
@@ -223,7 +191,10 @@ impl Node {
                         self.pass_on(bytes.into());
                     }
                 }
-                Err(error) => tracing::info!(%error, "a batch from a peer"),
+                Err(error) => {
+                    strikes.refused(from, &error, Instant::now());
+                    tracing::info!(%from, %error, "a batch from a peer");
+                }
             }
         }
     }
