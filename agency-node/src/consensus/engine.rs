@@ -111,13 +111,15 @@ struct Config {
 }
 
 impl Config {
-    fn new(agency: AgencyId, timing: &Timing) -> Result<Self, ConsensusError> {
+    /// `votes`: whether it signs when the agency has a seat.
+    fn new(agency: AgencyId, votes: bool, timing: &Timing) -> Result<Self, ConsensusError> {
         let size = |bytes: usize| {
             format!("{bytes} B")
                 .parse()
                 .map_err(|_| ConsensusError::Engine("a size".into()))
         };
         let consensus = ConsensusConfig {
+            enabled: votes,
             value_payload: ValuePayload::ProposalAndParts,
             ..ConsensusConfig::default()
         };
@@ -204,6 +206,7 @@ pub async fn start_on(
         .validator
         .filter(|_| silent.is_none())
         .map(|key| ChainSigner::new(chain, address, key).guarded(guard));
+    let votes = signer.is_some();
     let context = match &signer {
         Some(signer) => {
             ConsensusContext::new_validator(address, Box::new(verifier), Box::new(signer.clone()))
@@ -222,7 +225,7 @@ pub async fn start_on(
         timing,
         silent,
     })?;
-    let config = Config::new(identity.agency, &timing)?;
+    let config = Config::new(identity.agency, votes, &timing)?;
     let (channels, handle) = EngineBuilder::new(Bureau, config)
         .with_default_wal(WalContext::new(log, Codec))
         .with_custom_network(network.actor, network.sender)

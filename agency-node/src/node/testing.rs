@@ -26,6 +26,14 @@ pub(crate) fn node(folder: &Path) -> Node {
         max = 1
         unit = "record"
         description = "1 in every record"
+        [[attributes]]
+        name = "balance"
+        class = "stock"
+        aggregate = "sum"
+        min = 0
+        max = 100
+        unit = "EUR"
+        description = "amount owed"
     "#;
     let genesis = Genesis {
         name: "node".into(),
