@@ -29,8 +29,6 @@ const MANIFEST: &str = "manifest";
 pub const GRID: u64 = 16;
 /// Snapshots that are kept for others.
 const KEPT: usize = 2;
-/// Snapshots for others stand at heights that are multiples of this, so that several nodes make the same.
-pub(super) const GRID: u64 = 16;
 /// One for others is begun no sooner than this after the one before: it reads all of the state.
 const REST: Duration = Duration::from_secs(60);
 
