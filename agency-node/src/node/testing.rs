@@ -46,6 +46,7 @@ pub(crate) fn node(folder: &Path) -> Node {
         issuers: Vec::new(),
         auditors: Vec::new(),
         observers: Vec::new(),
+        score_key: None,
         schema: toml::from_str(schema).expect("a schema"),
         policies: Policies::default(),
     };
