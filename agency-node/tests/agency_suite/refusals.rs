@@ -273,7 +273,8 @@ fn inquiries() {
     asking.facts.height = Height(right.height.0 - 1);
     assert_eq!(asking.refusal(1), Refusal::NotConsumed);
     asking.facts.height = Height(right.height.0 + 1);
-    assert_eq!(asking.refusal(1), Refusal::Height);
+    let inquiry = asking.facts.height;
+    assert_eq!(asking.refusal(1), Refusal::NotYet { inquiry });
     asking.facts.height = Height(0);
     assert!(asking.ask(1).is_err());
     asking.facts = right.clone();
