@@ -5,11 +5,11 @@
 //! serve ─▶ tls ─▶ hyper ─▶ routes ─▶ log, caller (signature, quota), time ─▶ handler ─▶ gate ─▶ node
 //! ```
 //!
-//! - [`serve`](mod@serve), [`tls`], [`stream`]: connections, their bounds and timeouts; [`settings`];
-//! - [`routes`], [`openapi`]: what is served, and its description;
-//! - [`ledger`], [`transactions`], [`agencies`], [`status`], [`governance`], [`events`], [`health`]: the handlers;
-//! - [`caller`], [`signature`], [`quota`]: who asks, and how often;
-//! - [`problem`], [`body`], [`idempotency`], [`gate`], [`metrics`]: what handlers share.
+//! - `serve`, `tls`, `stream`: connections, their bounds and timeouts; `settings`;
+//! - `routes`, `openapi`: what is served, and its description;
+//! - `ledger`, `transactions`, `agencies`, `status`, `governance`, `events`, `health`: the handlers;
+//! - `caller`, `signature`, `quota`: who asks, and how often;
+//! - `problem`, `body`, `idempotency`, `gate`, `metrics`: what handlers share.
 //!
 //! Nothing about a person is ever part of a URL, so nothing about a person is in an access log.
 

@@ -58,7 +58,7 @@ impl Checked {
         self.size
     }
 
-    /// The rules it passed. Under others it must be checked again, which [`recheck`] does.
+    /// The rules it passed. Under others it must be checked again, which `recheck` does.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.epoch

@@ -2,7 +2,7 @@
 //!
 //! Every message is a [`Document`]: one version byte, a borsh body, a limit that is checked before
 //! anything is decoded, and nothing after the end. What borsh leaves open (number of signatures,
-//! shape of a part, form of a peer's identifier) is checked in [`wire`]. So one message has one
+//! shape of a part, form of a peer's identifier) is checked in `wire`. So one message has one
 //! encoding, and no input allocates more than its own length.
 
 mod wire;

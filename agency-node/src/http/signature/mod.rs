@@ -5,7 +5,7 @@
 //! - [`digest`]: `Content-Digest`; [`policy`]: what a signature must cover to count here.
 //!
 //! This module only says whether a key signed a request. Whose key it is and what it may do is
-//! decided by [`super::caller`].
+//! decided by `super::caller`.
 
 pub mod base;
 pub mod digest;
