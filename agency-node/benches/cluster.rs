@@ -47,7 +47,7 @@ use zkbureau_prover::{Mapping, Quiet, Timings};
 
 /// People of each agency, one record each and month: a batch.
 const PEOPLE: u64 = 8_000;
-const MONTHS: u64 = 6;
+const MONTHS: u64 = 12;
 /// Pause between inquiries.
 const PAUSE: Duration = Duration::from_millis(150);
 const NAMES: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];

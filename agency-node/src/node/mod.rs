@@ -489,7 +489,7 @@ impl Node {
                     return;
                 }
                 let transactions = some.iter().map(|c| c.transaction().clone()).collect();
-                let results = node.ledger.check_stateless(transactions);
+                let results = checks::apart(|| node.ledger.check_stateless(transactions));
                 for (old, result) in some.iter().zip(results) {
                     match result {
                         Ok(checked) => node.pool().renew(&old.hash(), checked),
