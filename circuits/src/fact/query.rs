@@ -407,6 +407,13 @@ fn place_scores(
         }
         ask.check(card)
             .map_err(|error| QueryError::Ask { score, error })?;
+        for (before, _) in &scores[..score - 1] {
+            let (one, two) = (before.reasons, ask.reasons);
+            if before.card == ask.card && one != two && one > 0 && two > 0 {
+                let error = AskError::TwoReasons(card.name().to_owned(), one, two);
+                return Err(QueryError::Ask { score, error });
+            }
+        }
         card.check_schema(schema, agencies)
             .map_err(|error| QueryError::Card {
                 score,

@@ -73,6 +73,11 @@ pub enum AskError {
     /// The card's shortfalls are no reasons.
     #[error("the card {0:?} says that its scores are not explained with reasons")]
     NoReasons(String),
+    /// Two numbers of reasons under one card.
+    #[error(
+        "the card {0:?} is asked for {1} and for {2} reasons; together they would tell an order"
+    )]
+    TwoReasons(String, u8, u8),
     /// A threshold beyond every score.
     #[error("a threshold is at most {MAX_THRESHOLD} points in absolute value, not {0}")]
     Threshold(i64),
@@ -147,7 +152,8 @@ pub struct ScoreTemplate {
     pub thresholds: Option<(i64, i64)>,
     /// Whether the score itself may be shown.
     pub exact: bool,
-    /// How many reasons may be shown.
+    /// How many reasons may be shown: so many, or none. With fewer, too, answers together would tell the
+    /// order of the shortfalls.
     pub reasons: u8,
 }
 
@@ -177,7 +183,8 @@ impl ScoreTemplate {
             }
             Question::Exact => self.exact,
         };
-        self.card == ask.card && ask.reasons <= self.reasons && question
+        let reasons = ask.reasons == 0 || ask.reasons == self.reasons;
+        self.card == ask.card && reasons && question
     }
 }
 
@@ -525,6 +532,8 @@ mod tests {
         assert!(narrow.covers(&of("score(x) >= 420")));
         assert!(narrow.covers(&of("score(x) < 420 reasons 2")));
         assert!(!narrow.covers(&of("score(x) >= 420 reasons 3")));
+        // The second reason would be the one that is missing here.
+        assert!(!narrow.covers(&of("score(x) >= 420 reasons 1")));
         assert!(!narrow.covers(&of("score(x) >= 421")));
         assert!(!narrow.covers(&of("score(x)")));
         let wide = ScoreTemplate {
