@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use zkbureau_circuits::encoding::{Digest32, hash_parts};
 use zkbureau_circuits::fact::{Fact, Query, ScoreQuery};
+use zkbureau_circuits::scorecard::Question;
 use zkbureau_ledger::AnchorConsent;
 use zkbureau_ledger::block::Header;
 use zkbureau_ledger::document::ask::{AgencyAsk, FactsAsk};
@@ -37,6 +38,8 @@ pub const BUDGET_FACTS: usize = 64;
 /// Facts of one form, whatever their bounds, that are answered about one person within
 /// [`BUDGET_MS`]. A bound searched by halving gives one bit of the value each time.
 pub const BUDGET_FACTS_PER_FORM: usize = 12;
+/// What a score that is shown counts as: it says more than a fact, and less than the values behind it.
+pub const BUDGET_PER_SHOWN_SCORE: usize = 3;
 /// The time over which facts are counted: 90 days.
 pub const BUDGET_MS: u64 = 90 * DAY_MS;
 /// A day, for `frequency_per_day`.
@@ -211,13 +214,23 @@ fn budget_keys(query: &Query) -> Vec<Digest32> {
         .collect()
 }
 
-/// A score is a number like any form, whatever is asked of it: thresholds under one card count
-/// together. Reasons tell something else, and count apart.
+/// A score is a number like any form, whatever is asked of it: thresholds under cards that read the
+/// same values count together, whatever the cards are called. A score that is shown counts several times.
+/// Reasons tell something else, and count apart.
 fn score_keys(score: &ScoreQuery) -> Vec<Digest32> {
     let ask = score.ask();
-    let mut keys = vec![hash_parts("zkbureau/budget-score/v1", &[&ask.card])];
+    let variables = score.card().variables();
+    let mut reads: Vec<String> = variables.iter().map(|v| v.reference.to_string()).collect();
+    reads.sort_unstable();
+    reads.dedup();
+    let reads: Vec<&[u8]> = reads.iter().map(String::as_bytes).collect();
+    let times = match ask.question {
+        Question::AtLeast(_) | Question::Below(_) => 1,
+        Question::Exact => BUDGET_PER_SHOWN_SCORE,
+    };
+    let mut keys = vec![hash_parts("zkbureau/budget-score/v1", &reads); times];
     if ask.reasons > 0 {
-        keys.push(hash_parts("zkbureau/budget-reasons/v1", &[&ask.card]));
+        keys.push(hash_parts("zkbureau/budget-reasons/v1", &reads));
     }
     keys
 }
@@ -431,8 +444,12 @@ mod tests {
         let at_least = keys("a", Question::AtLeast(5), 0);
         assert_eq!(at_least.len(), 1);
         assert_eq!(keys("a", Question::Below(9), 0), at_least);
-        assert_eq!(keys("a", Question::Exact, 0), at_least);
-        assert_ne!(keys("b", Question::AtLeast(5), 0), at_least);
+        assert_eq!(
+            keys("a", Question::Exact, 0),
+            [at_least[0]; BUDGET_PER_SHOWN_SCORE]
+        );
+        // Another name is no other number.
+        assert_eq!(keys("b", Question::AtLeast(5), 0), at_least);
         let with = keys("a", Question::AtLeast(5), 4);
         assert_eq!((with.len(), with[0]), (2, at_least[0]));
         assert_ne!(with[1], with[0]);
