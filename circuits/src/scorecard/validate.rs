@@ -13,10 +13,21 @@ fn text(s: &str, limit: usize) -> bool {
     s.len() <= limit && !s.chars().any(char::is_control)
 }
 
+/// Whether people can tell the name from others, and where it ends: letters and digits of any script,
+/// printable ASCII but for the quotation mark, single spaces inside.
+fn name(s: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || (' '..='~').contains(&c) && c != '"';
+    text(s, MAX_NAME)
+        && s.chars().all(plain)
+        && !s.starts_with(' ')
+        && !s.ends_with(' ')
+        && !s.contains("  ")
+}
+
 impl Card {
     /// Checks every rule of a card.
     pub(super) fn validate(&self) -> Result<(), CardError> {
-        if self.name().is_empty() || !text(self.name(), MAX_NAME) {
+        if self.name().is_empty() || !name(self.name()) {
             return Err(CardError::Name);
         }
         if !(1..=MAX_SCALE).contains(&self.scale()) {

@@ -89,13 +89,7 @@ impl RawCard {
             });
         }
         let name = (mapping.name.clone().or(self.name)).unwrap_or_else(|| "scorecard".into());
-        let card = Card::new(
-            shorten(&name, MAX_NAME),
-            scale,
-            base,
-            self.reasons,
-            variables,
-        )?;
+        let card = Card::new(card_name(&name), scale, base, self.reasons, variables)?;
         Ok(Imported { card, codes })
     }
 
@@ -192,6 +186,35 @@ fn range(m: &VariableMapping, codes: &BTreeMap<String, i64>, first: i64, last: i
     // A missing value may stand below everything else.
     let missing = codes.get(MISSING).copied();
     (low.min(missing.unwrap_or(low)), high)
+}
+
+/// A name as cards have it: what they may not have becomes a space.
+fn card_name(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || (c.is_ascii_graphic() && c != '"');
+    let spaced: String = (text.chars())
+        .map(|c| if plain(c) { c } else { ' ' })
+        .collect();
+    let mut name = String::new();
+    for word in spaced.split_whitespace() {
+        let gap = usize::from(!name.is_empty());
+        let room = MAX_NAME.saturating_sub(name.len() + gap);
+        let mut end = word.len().min(room);
+        while !word.is_char_boundary(end) {
+            end -= 1;
+        }
+        if end == 0 {
+            break;
+        }
+        name.extend((gap == 1).then_some(' '));
+        name.push_str(&word[..end]);
+        if end < word.len() {
+            break;
+        }
+    }
+    if name.is_empty() {
+        name.push_str("scorecard");
+    }
+    name
 }
 
 /// A text without control characters, cut to a length in bytes.

