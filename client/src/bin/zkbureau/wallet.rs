@@ -9,7 +9,7 @@ use rand_core::OsRng;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 use zkbureau_circuits::fact::Verdict;
-use zkbureau_circuits::scorecard::ProvingKey;
+use zkbureau_circuits::scorecard::{ProvingKey, ScoreTemplate};
 use zkbureau_client::borrower::{
     self, AnchorOnLedger, AnswerOptions, ConsentOptions, Failure, Review, find_consent,
     show_consent_id,
@@ -159,7 +159,10 @@ pub fn run(args: &WalletArgs) -> Result<Output> {
                 )),
             ))
         }
-        WalletCommand::Consents { wallet } => Ok(consents(open(wallet)?.consents())),
+        WalletCommand::Consents { wallet } => {
+            let wallet = open(wallet)?;
+            Ok(consents(wallet.consents(), wallet.inquiries()))
+        }
         WalletCommand::Inquiries { wallet, nodes } => {
             let wallet = open(wallet)?;
             let seen = match nodes.open()? {
@@ -510,7 +513,32 @@ fn answer(
     ))
 }
 
-fn consents(list: &[ConsentRecord]) -> Output {
+/// What a consent allows to be asked about scores. Cards are known from the requests that brought them.
+fn allowed_score(allowed: &ScoreTemplate, inquiries: &[InquiryRecord]) -> String {
+    let card = (inquiries.iter())
+        .flat_map(|i| &i.request.cards)
+        .find(|card| card.content_hash() == allowed.card);
+    let name = card.map_or_else(
+        || format!("card {}", hex::encode(allowed.card)),
+        |card| show::clean(card.name()),
+    );
+    let points = |t: i64| card.map_or_else(|| format!("{t} units"), |card| card.show(t));
+    let mut text = format!("score({name})");
+    match allowed.thresholds {
+        Some((low, high)) if low == high => text += &format!(" against {}", points(low)),
+        Some((low, high)) => text += &format!(" against {} to {}", points(low), points(high)),
+        None => {}
+    }
+    if allowed.exact {
+        text += ", the score itself";
+    }
+    if allowed.reasons > 0 {
+        text += &format!(", {}", count(allowed.reasons.into(), "reason"));
+    }
+    text
+}
+
+fn consents(list: &[ConsentRecord], inquiries: &[InquiryRecord]) -> Output {
     let now = time::now();
     let status = |c: &ConsentRecord| {
         if c.revoked.is_some() {
@@ -537,6 +565,7 @@ fn consents(list: &[ConsentRecord]) -> Output {
                 "purpose": fields.purpose,
                 "status": status(c),
                 "templates": fields.templates,
+                "scores": fields.scores,
                 "uses_left": free(c),
                 "uses": fields.max_uses,
                 "expires_ms": fields.expiration,
@@ -559,7 +588,8 @@ fn consents(list: &[ConsentRecord]) -> Output {
                 count(fields.max_uses as usize, "use"),
                 time::show(fields.expiration)
             ))
-            .list(fields.templates.iter().map(|t| t.as_str()));
+            .list(fields.templates.iter().map(|t| t.as_str()))
+            .list((fields.scores.iter()).map(|s| allowed_score(s, inquiries)));
     }
     if list.is_empty() {
         text = text.line("No consents.");
@@ -584,6 +614,7 @@ fn inquiries(list: &[InquiryRecord], seen: Option<&[AnchorOnLedger]>) -> Output 
                 "lender": i.request.parties.lender_name,
                 "purpose": i.request.parties.purpose,
                 "facts": i.request.terms.facts,
+                "scores": questions(&i.request),
                 "agencies": i.request.terms.agencies,
                 "request": hex::encode(i.request.request_digest()),
                 "consent_id": show_consent_id(&i.consent_id),
@@ -619,12 +650,15 @@ fn inquiries(list: &[InquiryRecord], seen: Option<&[AnchorOnLedger]>) -> Output 
             Some(Outcome::Answered(verdicts)) => verdicts.as_slice(),
             _ => &[],
         };
-        let rows: Vec<Vec<String>> = (i.request.terms.facts.iter().enumerate())
-            .map(|(n, fact)| {
+        let asked = (i.request.terms.facts.iter().map(ToString::to_string))
+            .chain(questions(&i.request))
+            .enumerate();
+        let rows: Vec<Vec<String>> = asked
+            .map(|(n, asked)| {
                 let verdict = verdicts
                     .get(n)
                     .map_or_else(String::new, ToString::to_string);
-                vec!["-".into(), fact.to_string(), verdict]
+                vec!["-".into(), asked, verdict]
             })
             .collect();
         text = text.table(&rows);
