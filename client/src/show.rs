@@ -4,6 +4,7 @@ use zkbureau_circuits::fact::{Fact, Query, Relation, Scope, Side, Term, Verdict,
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::period::Period;
 use zkbureau_circuits::schema::{Attribute, PRESENT, Schema};
+use zkbureau_circuits::scorecard::Question;
 
 /// An integer with thin groups of three: `1,536,699,927`.
 #[must_use]
@@ -166,6 +167,12 @@ pub fn attributes<'a>(query: &Query, schema: &'a Schema) -> Vec<&'a Attribute> {
     (schema.attributes().iter())
         .filter(|a| read(&a.name))
         .collect()
+}
+
+/// Whether the answer has a score itself.
+#[must_use]
+pub fn shows_score(query: &Query) -> bool {
+    (query.scores().iter()).any(|score| score.ask().question == Question::Exact)
 }
 
 /// The attributes that nothing names, as people call them.

@@ -17,7 +17,7 @@ use zkbureau_ledger::ids::{Height, TimeMs};
 
 use super::ask::{Failure, ask_agencies};
 use super::assemble::{Rights, assemble, require_score_key};
-use super::inquiry::{finish, inquire};
+use super::inquiry::{finish, inquire, unfinished};
 use super::{BorrowerError, check_request, show_consent_id};
 use crate::evidence::{Subject, check_certificate};
 use crate::nodes::Nodes;
@@ -80,8 +80,9 @@ pub fn answer<R: RngCore + CryptoRng>(
     let query = check_request(wallet, request, now)?;
     // Named here, before anything is asked: agencies refuse everything alike.
     let identity = wallet.identity(now)?;
-    if !query.scores().is_empty() {
-        // Before a use of the consent is taken: without the key in force there is no answer.
+    if !query.scores().is_empty() && unfinished(wallet, nodes, request)?.is_none() {
+        // Before a use of the consent is taken: without the key in force there is no answer. An inquiry
+        // that was made goes by the key of its block.
         let newest = nodes.state(wallet.chain())?;
         let (_, consortium) = nodes.consortium(wallet.chain(), &newest)?;
         require_score_key(consortium.score_key.as_ref(), options.score_key.as_deref())?;

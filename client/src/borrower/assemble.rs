@@ -164,7 +164,7 @@ pub fn assemble<R: RngCore + CryptoRng>(
             scores: scores.clone(),
             score_key: score_key
                 .filter(|_| proven)
-                .map(|key| ScoreKeyBytes(key.verifying().to_bytes())),
+                .map(|key| ScoreKeyBytes(key.verifying().to_file())),
             state: rights.state,
             authority: rights.authority,
             verdicts: verdicts.clone(),

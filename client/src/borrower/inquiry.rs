@@ -87,7 +87,7 @@ pub fn inquire<R: RngCore + CryptoRng>(
 
 /// The last inquiry for this request that is still worth asking for: not answered by all, and
 /// either not on the ledger yet or so young there, in blocks and in time, that agencies answer.
-fn unfinished(
+pub(super) fn unfinished(
     wallet: &Wallet,
     nodes: &Nodes,
     request: &FactRequest,

@@ -123,10 +123,16 @@ pub fn review(
     }
 
     let untouched = show::untouched(&query, schema);
-    let mut lender_does_not_learn = vec![
-        "any amount, at any agency or in total".to_owned(),
-        "which agency holds how much".to_owned(),
-    ];
+    let mut lender_does_not_learn = Vec::new();
+    if show::shows_score(&query) {
+        // Cards are public: who knows the score knows which values can give it.
+        lender_learns.push(
+            "with the score itself, which values behind it are possible under the card".to_owned(),
+        );
+    } else {
+        lender_does_not_learn.push("any amount, at any agency or in total".to_owned());
+        lender_does_not_learn.push("which agency holds how much".to_owned());
+    }
     if !untouched.is_empty() {
         lender_does_not_learn.push(format!("anything about: {}", untouched.join(", ")));
     }

@@ -9,7 +9,7 @@ use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::scorecard::import::{
     Imported, MAX_IMPORT_BYTES, Mapping, from_pmml, from_scorecardpy,
 };
-use zkbureau_circuits::scorecard::{Card, ScoreText, test_key};
+use zkbureau_circuits::scorecard::{Bin, Card, ScoreText, VALUE_BITS, Variable, test_key};
 use zkbureau_client::chain::Chain;
 use zkbureau_client::nodes::{Nodes, ProvenState};
 use zkbureau_client::{files, show};
@@ -135,7 +135,7 @@ fn register(path: &Path, genesis: &Path, agency: AgencyId, nodes: &Nodes) -> Res
 fn make_test_key(seed: u64, out: &Path) -> Result<Output> {
     let key = test_key(seed);
     let hash = hex::encode(key.verifying().hash());
-    files::replace(out, &key.to_bytes(), false)?;
+    files::replace(out, &key.to_file(), false)?;
     Ok(Output::new(
         "test-key",
         0,
@@ -248,7 +248,7 @@ fn explain(card: &Card, state: Option<&CardState>) -> Text {
             .map(|bin| {
                 vec![
                     String::new(),
-                    format!("{} to {}", bin.from, bin.to - 1),
+                    span(bin, variable),
                     card.show(bin.points),
                     show::clean(&bin.label),
                 ]
@@ -257,4 +257,19 @@ fn explain(card: &Card, state: Option<&CardState>) -> Text {
         text = text.table(&bins);
     }
     text
+}
+
+/// The values of a bin. A variable that takes every value of its width has no ends to speak of.
+fn span(bin: &Bin, variable: &Variable) -> String {
+    let ends = (variable.bins.iter().map(|b| b.from).min())
+        .zip(variable.bins.iter().map(|b| b.to).max())
+        .filter(|(low, high)| high.abs_diff(*low) == 1 << VALUE_BITS);
+    let last = bin.to - 1;
+    match ends {
+        Some((low, high)) if bin.from == low && bin.to == high => "any".to_owned(),
+        Some((low, _)) if bin.from == low => format!("up to {last}"),
+        Some((_, high)) if bin.to == high => format!("{} or more", bin.from),
+        _ if bin.from == last => last.to_string(),
+        _ => format!("{} to {last}", bin.from),
+    }
 }
