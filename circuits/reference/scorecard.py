@@ -123,7 +123,7 @@ class Proof:
 
 
 class Key:
-    """A verifying key: alpha, beta, gamma, delta, bases."""
+    """A verifying key: alpha, beta, gamma, delta, bases; then its origin, here the seed of a test key."""
 
     def __init__(self, data):
         reader = Reader(data)
@@ -132,10 +132,14 @@ class Key:
         if reader.unsigned(8) != INPUTS + 1:
             raise DecodeError("another number of public inputs")
         self.bases = [bn254.decode(Field1, reader.take(32)) for _ in range(INPUTS + 1)]
+        own = reader.at
+        if reader.take(2) != b"\x01\x00":
+            raise DecodeError("not a test key")
+        self.seed = reader.unsigned(8)
         reader.end()
         if self.gamma == self.delta:
             raise DecodeError("delta equals gamma")
-        self.hash = hash_parts("zkbureau/scorecard-key/v1", data)
+        self.hash = hash_parts("zkbureau/scorecard-key/v1", data[:own], data[own:])
 
 
 def weights(key, card, case, proof):

@@ -36,6 +36,10 @@ pub enum ProveError {
     /// The witness does not satisfy the statement.
     #[error("the witness does not satisfy the statement: {0}")]
     Unsatisfied(&'static str),
+    /// The proof that was made does not verify: the proving key is not the one that belongs to its
+    /// verifying key, or the machine is faulty. It is not given away.
+    #[error("the proof that was made does not verify: the proving key is broken")]
+    Key,
 }
 
 /// Bytes are not a canonical encoding.

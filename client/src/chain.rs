@@ -13,7 +13,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use zkbureau_circuits::commitment::CommitmentKey;
 use zkbureau_circuits::encoding::Digest32;
 use zkbureau_circuits::schema::Schema;
-use zkbureau_circuits::scorecard::{KeyError, VerifyingKey, score_key_hash};
+use zkbureau_circuits::scorecard::{KeyError, VerifyingKey};
 use zkbureau_ledger::block::SignedHeader;
 use zkbureau_ledger::genesis::{Consortium, Genesis, GenesisError};
 use zkbureau_ledger::ids::{ChainId, Height};
@@ -154,20 +154,20 @@ impl Chain {
         known.rules.iter().find(|r| r.digest == *digest).cloned()
     }
 
-    /// A verifying key for scores, from its bytes. What its hash must be comes from the ledger; reading
+    /// A verifying key for scores, from its file. What its hash must be comes from the ledger; reading
     /// one takes a while, so the last one is kept.
     ///
     /// # Errors
     /// [`KeyError`].
-    pub fn score_key(&self, hash: &Digest32, bytes: &[u8]) -> Result<Arc<VerifyingKey>, KeyError> {
-        // The bytes name the key: they hash to the hash, whoever sent them.
-        if score_key_hash(bytes) != *hash {
+    pub fn score_key(&self, hash: &Digest32, file: &[u8]) -> Result<Arc<VerifyingKey>, KeyError> {
+        // The file names the key: it hashes to the hash, whoever sent it.
+        if VerifyingKey::content_hash(file) != Some(*hash) {
             return Err(KeyError::Hash);
         }
         if let Some(key) = self.known().score_key.as_ref().filter(|k| k.hash() == hash) {
             return Ok(Arc::clone(key));
         }
-        let key = Arc::new(VerifyingKey::from_bytes(bytes, hash)?);
+        let key = Arc::new(VerifyingKey::from_bytes(file, hash)?);
         self.known_mut().score_key = Some(Arc::clone(&key));
         Ok(key)
     }
@@ -248,6 +248,12 @@ impl Chain {
     #[must_use]
     pub fn consortium(&self) -> Consortium {
         self.known().consortium.1.clone()
+    }
+
+    /// The same, and the height at which it was proven.
+    #[must_use]
+    pub fn newest_consortium(&self) -> (Height, Consortium) {
+        self.known().consortium.clone()
     }
 
     /// What was learnt, to be kept.

@@ -1,5 +1,7 @@
 //! A lender: makes requests and verifies answers, alone and offline.
 
+use std::sync::Arc;
+
 use rand_core::{CryptoRng, RngCore};
 use serde::Serialize;
 use thiserror::Error;
@@ -12,7 +14,8 @@ use zkbureau_circuits::fact::{
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::period::Period;
 use zkbureau_circuits::scorecard::{
-    Card, KeyError, Question, ScoreAsk, ScoreText, ScoreTextError, ScoreVerdict, verify_scores,
+    Card, KeyError, Origin, Question, ScoreAsk, ScoreText, ScoreTextError, ScoreVerdict,
+    VerifyingKey, verify_scores,
 };
 use zkbureau_ledger::document::answer::{ANSWER_SEAL, AnswerBody, FactAnswer};
 use zkbureau_ledger::document::request::{
@@ -234,6 +237,11 @@ pub enum VerifyAnswerError {
     /// Scores are proven under another key than that in force, or it is no key.
     #[error("the scores' verifying key is not the one in force on the ledger: {0}")]
     ScoreKey(KeyError),
+    /// The key in force at the answer's block has been replaced since.
+    #[error(
+        "the scores are proven under a key that the ledger has replaced by block {0}: ask for a new answer"
+    )]
+    ScoreKeyReplaced(Height),
     /// The scores.
     #[error("the proof of the scores does not verify")]
     Scores,
@@ -284,6 +292,56 @@ pub struct ScoreFinding {
     pub reasons: Option<Vec<Reason>>,
 }
 
+/// The key that an answer's scores were proven under: the one in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ScoreKeyFinding {
+    /// Its content hash.
+    #[serde(with = "hex::serde")]
+    pub hash: Digest32,
+    /// Where it comes from.
+    #[serde(flatten)]
+    pub origin: ScoreKeyOrigin,
+}
+
+/// Where a key for scores comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "origin", rename_all = "snake_case")]
+pub enum ScoreKeyOrigin {
+    /// Made for tests: everybody can forge scores under it.
+    Test {
+        /// The seed that makes it.
+        seed: u64,
+    },
+    /// Made in a ceremony: forging takes the contributors of a whole phase together.
+    Ceremony {
+        /// What the ceremony is for.
+        title: String,
+        /// Who contributed, in order: to phase 1, to phase 2.
+        contributors: [Vec<String>; 2],
+    },
+}
+
+impl ScoreKeyFinding {
+    fn of(key: &VerifyingKey) -> Self {
+        let origin = match key.origin() {
+            Origin::Test(seed) => ScoreKeyOrigin::Test { seed: *seed },
+            Origin::Ceremony(minutes) => ScoreKeyOrigin::Ceremony {
+                title: minutes.title.clone(),
+                contributors: [
+                    minutes.powers.iter().map(|c| c.name.clone()).collect(),
+                    (minutes.phase_two.iter())
+                        .flat_map(|two| two.contributions.iter().map(|c| c.name.clone()))
+                        .collect(),
+                ],
+            },
+        };
+        Self {
+            hash: *key.hash(),
+            origin,
+        }
+    }
+}
+
 /// What was learned about one agency.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AgencyFinding {
@@ -314,6 +372,9 @@ pub struct Verification {
     /// One finding per question about a score.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scores: Vec<ScoreFinding>,
+    /// The key that they were proven under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score_key: Option<ScoreKeyFinding>,
     /// One finding per agency that was asked.
     pub agencies: Vec<AgencyFinding>,
     /// Agencies of the consortium that were not asked.
@@ -442,11 +503,13 @@ pub fn verify_body<R: RngCore + CryptoRng>(
         rng,
     )
     .map_err(|_| VerifyAnswerError::Verdicts)?;
-    check_scores(chain, &state, &statement, &context, body, rng)?;
-    Ok(verification(&about, &state, &statement, &query, body))
+    let key = check_scores(chain, &state, &statement, &context, body, rng)?;
+    let key = key.as_deref().map(ScoreKeyFinding::of);
+    Ok(verification(&about, &state, &statement, &query, body, key))
 }
 
-/// Checks the scores under the key in force, which the answer brings along and the ledger names.
+/// Checks the scores under the key in force, which the answer brings along and the ledger names. Gives
+/// the key.
 fn check_scores<R: RngCore + CryptoRng>(
     chain: &Chain,
     state: &State,
@@ -454,7 +517,15 @@ fn check_scores<R: RngCore + CryptoRng>(
     context: &Digest32,
     body: &AnswerBody,
     rng: &mut R,
-) -> Result<(), VerifyAnswerError> {
+) -> Result<Option<Arc<VerifyingKey>>, VerifyAnswerError> {
+    // A key may have been withdrawn because somebody can forge under it.
+    let (newest, consortium) = chain.newest_consortium();
+    if body.score_key.is_some()
+        && newest > state.header.height()
+        && consortium.score_key != state.consortium.score_key
+    {
+        return Err(VerifyAnswerError::ScoreKeyReplaced(newest));
+    }
     let key = match (&body.score_key, &state.consortium.score_key) {
         (None, _) => None,
         (Some(_), None) => return Err(VerifyAnswerError::ScoreKey(KeyError::Hash)),
@@ -472,7 +543,8 @@ fn check_scores<R: RngCore + CryptoRng>(
         &body.scores,
         rng,
     )
-    .map_err(|_| VerifyAnswerError::Scores)
+    .map_err(|_| VerifyAnswerError::Scores)?;
+    Ok(key)
 }
 
 fn score_findings(state: &State, query: &Query, verdicts: &[ScoreVerdict]) -> Vec<ScoreFinding> {
@@ -507,6 +579,7 @@ fn verification(
     statement: &Statement<'_>,
     query: &Query,
     body: &AnswerBody,
+    score_key: Option<ScoreKeyFinding>,
 ) -> Verification {
     let facts = (query.facts().iter().zip(&body.verdicts))
         .map(|(fact, verdict)| FactVerdict {
@@ -534,6 +607,7 @@ fn verification(
         request: about.digest,
         facts,
         scores: score_findings(state, query, &body.scores),
+        score_key,
         agencies,
         not_asked: (state.consortium.agencies.iter())
             .map(|a| a.id)
@@ -555,6 +629,9 @@ fn learned(query: &Query) -> Vec<String> {
             .to_owned(),
         "the terms of the person's consent".to_owned(),
     ];
+    if show::shows_score(query) {
+        learned.push("which values behind a shown score are possible under its card".to_owned());
+    }
     if query.log_needed().is_some() {
         learned.push("in which months these agencies reported (the log entries shown)".to_owned());
     }
@@ -562,15 +639,14 @@ fn learned(query: &Query) -> Vec<String> {
 }
 
 fn not_learned(state: &State, query: &Query) -> Vec<String> {
-    let mut not_learned = vec!["any amount, at one agency or in total".to_owned()];
-    if !query.scores().is_empty() {
-        not_learned.push("any value that a card reads, its bin or its points".to_owned());
+    let mut not_learned = Vec::new();
+    if !show::shows_score(query) {
+        not_learned.push("any amount, at one agency or in total".to_owned());
+        if !query.scores().is_empty() {
+            not_learned.push("any value that a card reads, its bin or its points".to_owned());
+        }
     }
-    if query
-        .scores()
-        .iter()
-        .any(|s| s.ask().question != Question::Exact)
-    {
+    if (query.scores().iter()).any(|s| s.ask().question != Question::Exact) {
         not_learned.push("how far a score is from its threshold".to_owned());
     }
     let untouched = show::untouched(query, &state.rules.schema);

@@ -14,23 +14,26 @@ use zkbureau_circuits::encoding::Document;
 use zkbureau_circuits::fact::{FormOpening, HitPolicy, Side, Verdict};
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::scorecard::{
-    Bin, Card, KeyError, Measure, ProvingKey, ReasonSet, Reference, ScoreProof, ScoreVerdict, Span,
-    Variable, prove_scores, test_key,
+    Bin, Card, KeyError, Measure, Origin, ProvingKey, ReasonSet, Reference, ScoreProof,
+    ScoreVerdict, Span, Variable, prove_scores, test_key,
 };
 use zkbureau_client::borrower::{AssembleError, Assembled, assemble};
 use zkbureau_client::evidence::{State, StateError, Statement, Subject};
 use zkbureau_client::lender::{
-    DEFAULT_MAX_AGE_MS, Verification, VerifyAnswerError, make_request, verify_body,
+    DEFAULT_MAX_AGE_MS, ScoreKeyOrigin, Verification, VerifyAnswerError, make_request, verify_body,
 };
 use zkbureau_client::show;
 use zkbureau_ledger::document::answer::{AnswerBody, ScoreKeyBytes};
 use zkbureau_ledger::document::evidence::AgencyAnswer;
 use zkbureau_ledger::document::request::{FactRequest, RequestError};
+use zkbureau_ledger::ids::Height;
+
+const KEY_SEED: u64 = 41;
 
 /// One key for all tests: making one takes a second or two.
 fn key() -> Arc<ProvingKey> {
     static KEY: OnceLock<Arc<ProvingKey>> = OnceLock::new();
-    Arc::clone(KEY.get_or_init(|| Arc::new(test_key(41))))
+    Arc::clone(KEY.get_or_init(|| Arc::new(test_key(KEY_SEED))))
 }
 
 fn variable(
@@ -204,6 +207,9 @@ fn scores_are_shown_as_far_as_they_are_asked_for() {
     );
     assert_eq!(verified.scores[0].registered_by, AgencyId(1));
     assert_eq!(verified.scores[3].registered_by, AgencyId(3));
+    let under = verified.score_key.as_ref().unwrap();
+    assert_eq!(under.hash, *key().verifying().hash());
+    assert_eq!(under.origin, ScoreKeyOrigin::Test { seed: KEY_SEED });
     // Two cards read the same balance: it is shown once.
     let images: Vec<_> = (made.body.agencies.iter())
         .map(|a| a.images.as_ref().map(|i| i.points.len()))
@@ -320,14 +326,14 @@ fn questions_are_checked_where_they_are_written() {
     let mut world = world();
     let lender = &world.lender;
     let person = person("ann");
-    let mut ask = |text: &str, agencies: Option<Vec<AgencyId>>| {
+    let mut ask_all = |texts: &[String], agencies: Option<Vec<AgencyId>>| {
         let ask = zkbureau_client::lender::Ask {
             lender_name: "First Bank".into(),
             purpose: "a loan".into(),
             inquiry_type: zkbureau_ledger::document::request::InquiryType::Soft,
             subject: &person,
             facts: &[],
-            scores: &[text.to_owned()],
+            scores: texts,
             cards: &[card(), simple()],
             agencies,
             as_of: period("2025-06"),
@@ -338,6 +344,13 @@ fn questions_are_checked_where_they_are_written() {
             .map(|_| ())
             .map_err(|e| e.to_string())
     };
+    let two = [3, 2].map(|n| format!("score(\"retail (2025)\") reasons {n}"));
+    assert_eq!(
+        ask_all(&two, None).unwrap_err(),
+        "score 2: the card \"retail (2025)\" is asked for 3 and for 2 reasons; together they would \
+         tell an order"
+    );
+    let mut ask = |text: &str, agencies| ask_all(&[text.to_owned()], agencies);
     assert_eq!(ask("score(simple) >= 100.5", None), Ok(()));
     for (text, message) in [
         (
@@ -558,15 +571,24 @@ fn a_proof_serves_one_request_person_card_threshold_and_key() {
     let mut body = world.assemble(&poor, replies.clone()).body;
     body.scores = prove_as(&mut world, &poor, &replies, &other);
     assert_eq!(check(&world, &poor, &body).map(|_| ()), refused);
-    body.score_key = Some(ScoreKeyBytes(other.verifying().to_bytes()));
+    body.score_key = Some(ScoreKeyBytes(other.verifying().to_file()));
     assert_eq!(
         check(&world, &poor, &body).map(|_| ()),
         Err(VerifyAnswerError::ScoreKey(KeyError::Hash))
     );
     // The same detour with the key in force is what an honest wallet does.
     body.scores = prove_as(&mut world, &poor, &replies, &key());
-    body.score_key = Some(ScoreKeyBytes(key().verifying().to_bytes()));
+    body.score_key = Some(ScoreKeyBytes(key().verifying().to_file()));
     assert!(check(&world, &poor, &body).is_ok());
+    // The key in force, with nothing or something else about where it comes from.
+    let alone = key().verifying().to_bytes();
+    for origin in [Vec::new(), Origin::Test(43).to_bytes()] {
+        body.score_key = Some(ScoreKeyBytes([alone.clone(), origin].concat()));
+        assert_eq!(
+            check(&world, &poor, &body).map(|_| ()),
+            Err(VerifyAnswerError::ScoreKey(KeyError::Hash))
+        );
+    }
 }
 
 #[test]
@@ -624,10 +646,33 @@ fn without_a_key_in_force_no_score_verifies() {
         check(&world, &scene, &body).map(|_| ()),
         Err(VerifyAnswerError::Scores)
     );
-    body.score_key = Some(ScoreKeyBytes(key().verifying().to_bytes()));
+    body.score_key = Some(ScoreKeyBytes(key().verifying().to_file()));
     assert_eq!(
         check(&world, &scene, &body).map(|_| ()),
         Err(VerifyAnswerError::ScoreKey(KeyError::Hash))
+    );
+}
+
+/// Who can forge under a key is stopped by a vote for another one.
+#[test]
+fn a_key_that_was_replaced_counts_no_more() {
+    let mut world = world();
+    let scene = scene(&mut world, "ann", &["score(simple) >= 3"]);
+    let body = world.answer(&scene).body;
+    let verified = check(&world, &scene, &body).unwrap();
+    let mut learnt = world.chain.learnt();
+    let later = Height(verified.height.0 + 1);
+    let mut consortium = world.chain.consortium();
+    learnt.consortium = Some((later, consortium.clone()));
+    world.chain.take_up(&learnt).unwrap();
+    assert!(check(&world, &scene, &body).is_ok(), "the same key");
+    consortium.score_key = Some([9; 32]);
+    let later = Height(later.0 + 1);
+    learnt.consortium = Some((later, consortium));
+    world.chain.take_up(&learnt).unwrap();
+    assert_eq!(
+        check(&world, &scene, &body).map(|_| ()),
+        Err(VerifyAnswerError::ScoreKeyReplaced(later))
     );
 }
 

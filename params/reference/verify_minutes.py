@@ -2,7 +2,7 @@
 `python3 verify_minutes.py FILE`, where FILE is a transcript, or the verifying key of one (*.vk).
 
 Checks names, order, hashes, every proof of knowledge, the digests of what is in the file, and of a key that its alpha, beta,
-gamma and delta are the ceremony's. Whether the powers are powers, and the queries the circuit's, is for `params verify` to say.
+gamma, delta and bases are the ceremony's. Whether the powers are powers, and the queries the circuit's, is for `params verify` to say.
 Prints the hash of every contribution as `params verify` does; the exit code is 1 if anything is wrong."""
 
 import os
@@ -19,6 +19,7 @@ from ristretto import DecodeError
 G = (1, 2)
 H_BYTES = bytes.fromhex("edf692d95cbdde46ddda5ef7d422436779445c5e66006a42761e1f12efde0018c212f3aeb785e49712e7a9353349aaf1255dfb31b7bf60723a480d9293938e19")
 VK_BYTES = 28_072
+BASES = 870
 
 
 class Refused(Exception):
@@ -55,7 +56,7 @@ def read_minutes(data):
     m["powers"] = r.items(contribution(3), 256)
     m["two"] = None
     if r.unsigned(1):
-        m["two"] = {"circuit": r.take(32), "start": r.take(32), "delta": r.items(contribution(1), 256)}
+        m["two"] = {"circuit": r.take(32), "start": [r.take(32) for _ in range(3)], "delta": r.items(contribution(1), 256)}
     r.end()
     return m
 
@@ -105,7 +106,7 @@ def verify_minutes(m):
     delta = {"points": [G], "bytes": [one]}
     if m["two"]:
         need("phase 1", len(m["powers"]) >= 2, "too few contributions")
-        last = hash_parts("zkbureau/ceremony-phase-two/v1", last, m["two"]["circuit"], m["two"]["start"])
+        last = hash_parts("zkbureau/ceremony-phase-two/v1", last, m["two"]["circuit"], *m["two"]["start"])
         names = []
         for i, c in enumerate(m["two"]["delta"], 1):
             verify_contribution(f"phase 2, contribution {i} ({c['name']})", 2, i, c, delta, last, names)
@@ -139,7 +140,9 @@ def verify_transcript(data):
 
 
 def verify_key(data):
-    m = read_minutes(data[VK_BYTES:])
+    # The origin of a key: version 1, variant 1 is a ceremony; minutes begin with a version, too.
+    need("key", data[VK_BYTES : VK_BYTES + 2] == b"\x01\x01", "not of a ceremony")
+    m = read_minutes(b"\x01" + data[VK_BYTES + 2 :])
     hashes, (_, alpha, beta, delta) = verify_minutes(m)
     need("phase 2", m["two"] is not None and len(m["two"]["delta"]) >= 2, "too few contributions")
     r = Reader(data[:VK_BYTES])
@@ -153,7 +156,9 @@ def verify_key(data):
     for what, one, two in [("beta", beta, beta_g2), ("delta", delta, delta_g2)]:
         same = bn254.pairing_product_is_one([(one, h), (bn254.negate(Field1, G), two)])
         need("key", same, what)
-    print("key     ", hash_parts("zkbureau/scorecard-key/v1", data[:VK_BYTES]).hex())
+    bases = data[VK_BYTES - 32 * BASES : VK_BYTES]
+    need("key", state_digest(b"inputs", bases) == m["two"]["start"][0], "the bases of public inputs")
+    print("key     ", hash_parts("zkbureau/scorecard-key/v1", data[:VK_BYTES], data[VK_BYTES:]).hex())
     return m, hashes
 
 

@@ -4,7 +4,7 @@
 use ark_bn254::{Bn254, G1Affine, G2Affine};
 use ark_ec::AffineRepr;
 use ark_ec::pairing::Pairing;
-use ark_groth16::VerifyingKey;
+use ark_groth16::{ProvingKey, VerifyingKey};
 use zkbureau_params::domain;
 
 use super::knowledge::{Change, Statement};
@@ -56,7 +56,13 @@ impl Standing {
         check_most(2, two.contributions.len())?;
         standing.hash = hash_parts(
             domain::CEREMONY_PHASE_TWO,
-            &[&standing.hash, &two.circuit, &two.start],
+            &[
+                &standing.hash,
+                &two.circuit,
+                &two.start.inputs,
+                &two.start.fixed,
+                &two.start.queries,
+            ],
         );
         let names: Vec<&str> = two.contributions.iter().map(|c| c.name.as_str()).collect();
         for (i, c) in two.contributions.iter().enumerate() {
@@ -161,6 +167,22 @@ impl Standing {
     /// tau, alpha and beta in G1.
     pub fn powers(&self) -> [G1Affine; 3] {
         self.powers
+    }
+
+    /// Checks that a proving key has the beta and delta in G1 that the ceremony ended with.
+    ///
+    /// # Errors
+    /// [`Refused`] at [`Step::Key`], naming the part.
+    pub fn check_proving_key(&self, key: &ProvingKey<Bn254>) -> Result<(), Refused> {
+        for (what, own, got) in [
+            ("beta in G1", self.powers[2], key.beta_g1),
+            ("delta in G1", self.delta, key.delta_g1),
+        ] {
+            if own != got {
+                return Err(Flaw::Part(what).at(Step::Key));
+            }
+        }
+        Ok(())
     }
 
     /// delta in G1.

@@ -8,6 +8,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use zkbureau_params::domain;
 
 use super::check::Standing;
+use super::digest::Start;
 use super::knowledge::{Knowledge, Statement};
 use super::points::G1Bytes;
 use super::refused::{Flaw, Refused, Step};
@@ -53,8 +54,8 @@ pub struct DeltaContribution {
 pub struct PhaseTwo {
     /// Hash of the circuit.
     pub circuit: Digest32,
-    /// Digest of the circuit's queries with delta = 1.
-    pub start: Digest32,
+    /// The circuit's queries with delta = 1.
+    pub start: Start,
     /// In order.
     pub contributions: Vec<DeltaContribution>,
 }
@@ -177,7 +178,7 @@ impl Minutes {
     pub fn begin_phase_two(
         &mut self,
         circuit: Digest32,
-        start: Digest32,
+        start: Start,
     ) -> Result<Digest32, Refused> {
         if self.phase_two.is_some() {
             return Err(Flaw::Closed.at(Step::Phase(1)));

@@ -12,6 +12,7 @@
 
 mod check;
 mod circuit;
+mod digest;
 mod knowledge;
 mod minutes;
 mod points;
@@ -22,6 +23,7 @@ mod tests;
 
 pub use check::Standing;
 pub use circuit::circuit_hash;
+pub use digest::{Start, queries_digest, state_digest};
 pub use knowledge::Knowledge;
 pub use minutes::{
     DeltaContribution, Minutes, PhaseTwo, PowersContribution, PowersSecrets, check_name,

@@ -22,6 +22,12 @@ fn secrets(seed: u64) -> PowersSecrets {
     }
 }
 
+const START: Start = Start {
+    inputs: [9; 32],
+    fixed: [10; 32],
+    queries: [11; 32],
+};
+
 /// Two contributions to each phase. The digests are made up: minutes do not know vectors.
 fn minutes() -> Minutes {
     let mut m = Minutes::new("test", 13).expect("a title");
@@ -29,7 +35,7 @@ fn minutes() -> Minutes {
         (m.contribute_powers(name, [i as u8; 32], &secrets(i as u64), &mut rng(1)))
             .expect("honest");
     }
-    m.begin_phase_two([8; 32], [9; 32]).expect("two");
+    m.begin_phase_two([8; 32], START).expect("two");
     for (i, name) in ["A", "B"].into_iter().enumerate() {
         let delta = Fr::rand(&mut rng(100 + i as u64));
         (m.contribute_delta(name, [i as u8; 32], &delta, &mut rng(1))).expect("honest");
@@ -131,14 +137,14 @@ fn closed_phases_have_two_contributions() {
     let mut one = Minutes::new("test", 13).expect("a title");
     (one.contribute_powers("A", [0; 32], &secrets(1), &mut rng(1))).expect("honest");
     let before = one.clone();
-    assert!(one.begin_phase_two([8; 32], [9; 32]).is_err());
+    assert!(one.begin_phase_two([8; 32], START).is_err());
     assert_eq!(one, before, "a refused step changes nothing");
 }
 
 #[test]
 fn phase_one_is_closed_once() {
     let mut m = minutes();
-    assert!(m.begin_phase_two([8; 32], [9; 32]).is_err());
+    assert!(m.begin_phase_two([8; 32], START).is_err());
     // A contribution to phase 1 after phase 2 began does not go with what phase 2 continued.
     assert!(
         m.contribute_powers("C", [0; 32], &secrets(7), &mut rng(1))

@@ -81,12 +81,6 @@ impl ScoreVerdict {
     }
 }
 
-/// The content hash of an encoded verifying key, whether it is one or not.
-#[must_use]
-pub fn score_key_hash(bytes: &[u8]) -> Digest32 {
-    hash_parts(domain::SCORECARD_KEY, &[bytes])
-}
-
 /// What the proof of one score is bound to: the context of the answer (request, header, anchor and
 /// all evidence), its place in the request, and the question.
 #[must_use]

@@ -13,8 +13,10 @@ use crate::ids::AgencyId;
 /// A card is not valid. Bins are counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CardError {
-    /// Name of the card is empty, too long or has control characters.
-    #[error("a card's name has 1 to {MAX_NAME} bytes and no control characters")]
+    /// Name of the card is empty, too long or has characters that people may not see.
+    #[error(
+        "a card's name has 1 to {MAX_NAME} bytes: letters, digits and ASCII signs but '\"', single spaces inside"
+    )]
     Name,
     /// Scale is zero or too large.
     #[error("the scale is 1 to {MAX_SCALE}, not {0}")]
@@ -249,9 +251,17 @@ pub enum KeyError {
     /// Two encodings of one secret disagree.
     #[error("{0} differs between the two groups")]
     Disagree(&'static str),
-    /// The minutes of the key's ceremony are not encoded as they should be.
-    #[error("the minutes of the key's ceremony: {0}")]
-    Minutes(DecodeError),
+    /// The bytes are a key and nothing else.
+    #[error(
+        "the key does not say where it comes from: the minutes of its ceremony, or the seed of a test key, are missing"
+    )]
+    NoOrigin,
+    /// What follows the key says no origin.
+    #[error("where the key comes from: {0}")]
+    Origin(DecodeError),
+    /// A key that is called a test key is not the one of its seed.
+    #[error("not the test key of seed {0}, which it says it is")]
+    NotTest(u64),
     /// The key's ceremony is refused, or the key is not the ceremony's.
     #[error("the key's ceremony: {0}")]
     Ceremony(#[from] Refused),

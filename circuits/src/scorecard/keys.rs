@@ -13,13 +13,14 @@ use ark_relations::gr1cs::{
     SynthesisMode,
 };
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
+use borsh::{BorshDeserialize, BorshSerialize};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use zkbureau_params::domain;
 
 use super::error::KeyError;
 use super::relation::{INPUTS, ScorecardCircuit};
-use crate::ceremony::{Flaw, Minutes, Step, circuit_hash};
+use crate::ceremony::{Flaw, Minutes, Standing, Step, circuit_hash};
 use crate::encoding::{Digest32, Document, hash_parts};
 
 /// Bytes of a compressed point of G1, of G2, and of a list's length.
@@ -64,23 +65,20 @@ pub(super) fn shape() -> &'static Shape {
     })
 }
 
-/// Where a key comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a key comes from. Keys without an origin are not taken: one contributor could have made them.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Origin {
-    /// The bytes do not say, as those of test keys: somebody may know its trapdoor. Whether such a key
-    /// is taken is for its content hash to say.
-    Unstated,
+    /// [`test_key`] makes the key from this seed, so everybody can forge proofs under it. Loaders make it
+    /// again: no other key passes for one.
+    Test(u64),
     /// A ceremony with these minutes: complete, each contribution with its proof of knowledge, and the
     /// key's alpha, beta, gamma and delta are theirs.
     Ceremony(Box<Minutes>),
 }
 
-impl Origin {
-    fn append(&self, out: &mut Vec<u8>) {
-        if let Self::Ceremony(minutes) = self {
-            out.extend(minutes.to_bytes());
-        }
-    }
+impl Document for Origin {
+    const NAME: &'static str = "zkbureau/scorecard-key-origin/v1";
+    const MAX_BYTES: usize = 1 + Minutes::MAX_BYTES;
 }
 
 /// A verifying key that passed every check.
@@ -100,15 +98,15 @@ impl std::fmt::Debug for VerifyingKey {
 impl VerifyingKey {
     /// Length of the encoding.
     pub const BYTES: usize = G1_BYTES + 3 * G2_BYTES + LENGTH_BYTES + (INPUTS + 1) * G1_BYTES;
-    /// Longest file: the key and the minutes of its ceremony.
-    pub const MAX_BYTES: usize = Self::BYTES + Minutes::MAX_BYTES;
+    /// Longest file: the key and its origin.
+    pub const MAX_BYTES: usize = Self::BYTES + Origin::MAX_BYTES;
 
-    /// Checks a key.
-    ///
-    /// # Errors
-    /// [`KeyError`] when the number of public inputs is not the circuit's, a point is the identity,
-    /// or delta = gamma.
-    pub fn new(vk: ark_groth16::VerifyingKey<Bn254>) -> Result<Self, KeyError> {
+    /// Checks a key of an origin that the caller has checked: the number of public inputs is the circuit's,
+    /// no point is the identity, delta is not gamma.
+    pub(super) fn new(
+        vk: ark_groth16::VerifyingKey<Bn254>,
+        origin: Origin,
+    ) -> Result<Self, KeyError> {
         if vk.gamma_abc_g1.len() != INPUTS + 1 {
             return Err(KeyError::Count {
                 what: "public inputs",
@@ -134,47 +132,63 @@ impl VerifyingKey {
         if vk.delta_g2 == vk.gamma_g2 {
             return Err(KeyError::DeltaGamma);
         }
-        let hash = hash_parts(domain::SCORECARD_KEY, &[&compressed(&vk)]);
+        let hash = content_hash(&compressed(&vk), &origin.to_bytes());
         Ok(Self {
             prepared: prepare_verifying_key(&vk),
             hash,
-            origin: Origin::Unstated,
+            origin,
         })
     }
 
     /// Checks a key with the minutes of its ceremony.
     ///
     /// # Errors
-    /// [`KeyError`], also when the ceremony was for another circuit, has fewer than two contributions in
-    /// a phase, or ended with another alpha, beta or delta than the key's.
+    /// [`KeyError`] when the number of public inputs is not the circuit's, a point is the identity, delta =
+    /// gamma, or the ceremony was for another circuit, has fewer than two contributions in a phase, or
+    /// ended with another alpha, beta or delta than the key's.
     pub fn of_ceremony(
         vk: ark_groth16::VerifyingKey<Bn254>,
         minutes: Minutes,
     ) -> Result<Self, KeyError> {
-        let mut key = Self::new(vk)?;
-        let standing = minutes.check_complete()?;
-        let circuit = minutes.phase_two.as_ref().map(|two| two.circuit);
-        if circuit != Some(shape().hash) || 1 << minutes.log_size != shape().domain {
-            return Err(Flaw::Circuit.at(Step::Specialisation).into());
-        }
-        standing.check_key(&key.prepared.vk)?;
-        key.origin = Origin::Ceremony(Box::new(minutes));
-        Ok(key)
+        Self::checked(vk, minutes).map(|(key, _)| key)
     }
 
-    /// Reads a key: the bytes of [`Self::to_bytes`] or of [`Self::to_file`]. Every point is checked to
-    /// be in its group, and the minutes of its ceremony, if there are any, as by
-    /// [`Self::of_ceremony`].
+    /// The key, and where its minutes end.
+    fn checked(
+        vk: ark_groth16::VerifyingKey<Bn254>,
+        minutes: Minutes,
+    ) -> Result<(Self, Standing), KeyError> {
+        let standing = minutes.check_complete()?;
+        let two = (minutes.phase_two.as_ref()).filter(|two| two.circuit == shape().hash);
+        let Some(two) = two.filter(|_| 1 << minutes.log_size == shape().domain) else {
+            return Err(Flaw::Circuit.at(Step::Specialisation).into());
+        };
+        let same_inputs = two.check_inputs(&vk.gamma_abc_g1);
+        let key = Self::new(vk, Origin::Ceremony(Box::new(minutes)))?;
+        standing.check_key(&key.prepared.vk)?;
+        same_inputs?;
+        Ok((key, standing))
+    }
+
+    /// Reads a key: the bytes of [`Self::to_file`]. Every point is checked to be in its group, the
+    /// minutes of its ceremony as by [`Self::of_ceremony`]; a test key is made again, which takes a second.
     ///
     /// # Errors
-    /// [`KeyError`] when the bytes are no key, the key fails a check, or its content hash is not the
-    /// expected one.
+    /// [`KeyError`] when the bytes are no key with its origin, the key fails a check, or its content hash
+    /// is not the expected one.
     pub fn from_bytes(bytes: &[u8], expected: &Digest32) -> Result<Self, KeyError> {
-        let key = Self::read(bytes)?;
-        if key.hash != *expected {
+        // First, because it costs least.
+        if Self::content_hash(bytes) != Some(*expected) {
             return Err(KeyError::Hash);
         }
-        Ok(key)
+        Self::read(bytes)
+    }
+
+    /// The content hash of a file, whether it has a key or not. None if it is too short.
+    #[must_use]
+    pub fn content_hash(file: &[u8]) -> Option<Digest32> {
+        let (own, origin) = file.split_at_checked(Self::BYTES)?;
+        Some(content_hash(own, origin))
     }
 
     /// [`Self::from_bytes`] for whoever compares the content hash themselves.
@@ -183,30 +197,31 @@ impl VerifyingKey {
     /// [`KeyError`] when the bytes are no key, or the key fails a check.
     pub fn read(bytes: &[u8]) -> Result<Self, KeyError> {
         // The length bounds what the decoder allocates.
-        let (own, minutes) = split(bytes, Self::BYTES)?;
+        let (own, origin) = split(bytes, Self::BYTES)?;
         let vk = ark_groth16::VerifyingKey::deserialize_compressed(own)
             .map_err(|_| KeyError::Malformed)?;
         if compressed(&vk) != own {
             return Err(KeyError::Malformed);
         }
-        match minutes {
-            None => Self::new(vk),
-            Some(minutes) => Self::of_ceremony(vk, minutes),
+        match origin {
+            Origin::Ceremony(minutes) => Self::of_ceremony(vk, *minutes),
+            Origin::Test(seed) if vk == test_key(seed).inner.vk => {
+                Self::new(vk, Origin::Test(seed))
+            }
+            Origin::Test(seed) => Err(KeyError::NotTest(seed)),
         }
     }
 
-    /// The canonical bytes, without the minutes of a ceremony.
+    /// The canonical bytes of the key alone.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         compressed(&self.prepared.vk)
     }
 
-    /// The bytes of a file: the key, and the minutes of its ceremony if there was one.
+    /// The bytes of a file: the key and its origin.
     #[must_use]
     pub fn to_file(&self) -> Vec<u8> {
-        let mut bytes = self.to_bytes();
-        self.origin.append(&mut bytes);
-        bytes
+        [self.to_bytes(), self.origin.to_bytes()].concat()
     }
 
     /// Where the key comes from.
@@ -221,7 +236,7 @@ impl VerifyingKey {
         &self.prepared.vk
     }
 
-    /// The content hash, under which the ledger names the key.
+    /// The content hash, under which the ledger names the key: of the key and its origin.
     #[must_use]
     pub fn hash(&self) -> &Digest32 {
         &self.hash
@@ -237,17 +252,23 @@ impl VerifyingKey {
     }
 }
 
-/// The bytes of a key, and the minutes behind it.
-fn split(bytes: &[u8], length: usize) -> Result<(&[u8], Option<Minutes>), KeyError> {
-    let (own, rest) = (bytes.split_at_checked(length)).ok_or(KeyError::Malformed)?;
-    if rest.is_empty() {
-        return Ok((own, None));
-    }
-    let minutes = Minutes::from_bytes(rest).map_err(KeyError::Minutes)?;
-    Ok((own, Some(minutes)))
+/// What the ledger names a key by. With its origin: so it names the proving key, too, whose queries the
+/// minutes tell.
+fn content_hash(own: &[u8], origin: &[u8]) -> Digest32 {
+    hash_parts(domain::SCORECARD_KEY, &[own, origin])
 }
 
-fn compressed<T: CanonicalSerialize>(value: &T) -> Vec<u8> {
+/// The bytes of a key, and the origin behind it.
+fn split(bytes: &[u8], length: usize) -> Result<(&[u8], Origin), KeyError> {
+    let (own, rest) = (bytes.split_at_checked(length)).ok_or(KeyError::Malformed)?;
+    if rest.is_empty() {
+        return Err(KeyError::NoOrigin);
+    }
+    let origin = Origin::from_bytes(rest).map_err(KeyError::Origin)?;
+    Ok((own, origin))
+}
+
+pub(super) fn compressed<T: CanonicalSerialize>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(value.compressed_size());
     value
         .serialize_compressed(&mut bytes)
@@ -277,36 +298,37 @@ impl ProvingKey {
         VerifyingKey::BYTES + g1 * G1_BYTES + variables * G2_BYTES + 5 * LENGTH_BYTES
     }
 
-    /// Longest file: the key and the minutes of its ceremony.
+    /// Longest file: the key and its origin.
     #[must_use]
     pub fn max_bytes() -> usize {
-        Self::bytes() + Minutes::MAX_BYTES
-    }
-
-    /// Checks a key.
-    ///
-    /// # Errors
-    /// [`KeyError`], also when a part has another length than the circuit calls for, or delta or
-    /// beta differ between the groups. Whether the queries belong to the circuit is for the
-    /// ceremony's verification to say; a wrong query makes proofs that do not verify.
-    pub fn new(pk: ark_groth16::ProvingKey<Bn254>) -> Result<Self, KeyError> {
-        let verifying = VerifyingKey::new(pk.vk.clone())?;
-        Self::with(pk, verifying)
+        Self::bytes() + Origin::MAX_BYTES
     }
 
     /// Checks a key with the minutes of its ceremony.
     ///
     /// # Errors
-    /// [`KeyError`], as [`Self::new`] and [`VerifyingKey::of_ceremony`].
+    /// [`KeyError`], also when a part has another length than the circuit calls for, delta or beta differ
+    /// between the groups, or a query is not the one that the ceremony started from or ended with. Whether
+    /// those belong to the circuit is for the ceremony's verification to say.
     pub fn of_ceremony(
         pk: ark_groth16::ProvingKey<Bn254>,
         minutes: Minutes,
     ) -> Result<Self, KeyError> {
-        let verifying = VerifyingKey::of_ceremony(pk.vk.clone(), minutes)?;
-        Self::with(pk, verifying)
+        let (verifying, standing) = VerifyingKey::checked(pk.vk.clone(), minutes)?;
+        let key = Self::with(pk, verifying)?;
+        standing.check_proving_key(&key.inner)?;
+        if let Origin::Ceremony(minutes) = &key.verifying.origin
+            && let Some(two) = &minutes.phase_two
+        {
+            two.check_queries(&key.inner)?;
+        }
+        Ok(key)
     }
 
-    fn with(pk: ark_groth16::ProvingKey<Bn254>, verifying: VerifyingKey) -> Result<Self, KeyError> {
+    pub(super) fn with(
+        pk: ark_groth16::ProvingKey<Bn254>,
+        verifying: VerifyingKey,
+    ) -> Result<Self, KeyError> {
         let s = shape();
         let variables = INPUTS + 1 + s.witnesses;
         for (what, expected, got) in [
@@ -340,12 +362,12 @@ impl ProvingKey {
         })
     }
 
-    /// Reads a key: the bytes of [`Self::to_bytes`] or of [`Self::to_file`]. Every point is checked to
-    /// be in its group, and the minutes of its ceremony if there are any.
+    /// Reads a key: the bytes of [`Self::to_file`]. Every point is checked to be in its group, the
+    /// minutes of its ceremony as by [`Self::of_ceremony`]; a test key is made again.
     ///
     /// # Errors
-    /// [`KeyError`] when the bytes are no key, the key fails a check, or the content hash of its
-    /// verifying key is not the expected one.
+    /// [`KeyError`] when the bytes are no key with its origin, the key fails a check, or the content hash
+    /// of its verifying key is not the expected one.
     pub fn from_bytes(bytes: &[u8], expected: &Digest32) -> Result<Self, KeyError> {
         let key = Self::read(bytes)?;
         if key.verifying.hash != *expected {
@@ -359,31 +381,34 @@ impl ProvingKey {
     /// # Errors
     /// [`KeyError`] when the bytes are no key, or the key fails a check.
     pub fn read(bytes: &[u8]) -> Result<Self, KeyError> {
-        let (own, minutes) = split(bytes, Self::bytes())?;
+        let (own, origin) = split(bytes, Self::bytes())?;
         let mut rest = own;
         let pk = ark_groth16::ProvingKey::deserialize_compressed(&mut rest)
             .map_err(|_| KeyError::Malformed)?;
         if !rest.is_empty() {
             return Err(KeyError::Malformed);
         }
-        match minutes {
-            None => Self::new(pk),
-            Some(minutes) => Self::of_ceremony(pk, minutes),
+        match origin {
+            Origin::Ceremony(minutes) => Self::of_ceremony(pk, *minutes),
+            Origin::Test(seed) => {
+                let key = test_key(seed);
+                (key.inner == pk)
+                    .then_some(key)
+                    .ok_or(KeyError::NotTest(seed))
+            }
         }
     }
 
-    /// The canonical bytes, without the minutes of a ceremony.
+    /// The canonical bytes of the key alone.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         compressed(&self.inner)
     }
 
-    /// The bytes of a file: the key, and the minutes of its ceremony if there was one.
+    /// The bytes of a file: the key and its origin.
     #[must_use]
     pub fn to_file(&self) -> Vec<u8> {
-        let mut bytes = self.to_bytes();
-        self.verifying.origin.append(&mut bytes);
-        bytes
+        [self.to_bytes(), self.verifying.origin.to_bytes()].concat()
     }
 
     /// The verifying key.
@@ -410,5 +435,8 @@ pub fn test_key(seed: u64) -> ProvingKey {
     let circuit = ScorecardCircuit::blank();
     let pk = Groth16::<Bn254>::generate_random_parameters_with_reduction(circuit, &mut rng)
         .expect("the circuit has a domain");
-    ProvingKey::new(pk).expect("a generated key passes the checks")
+    let verifying = VerifyingKey::new(pk.vk.clone(), Origin::Test(seed));
+    verifying
+        .and_then(|verifying| ProvingKey::with(pk, verifying))
+        .expect("a generated key passes the checks")
 }

@@ -36,7 +36,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{ScoreVerdict, prove_scores, score_context, score_key_hash, verify_scores};
+pub use answer::{ScoreVerdict, prove_scores, score_context, verify_scores};
 pub use ask::{
     AskError, MAX_SCORE_TEXT, MAX_THRESHOLD, Question, ScoreAsk, ScoreTemplate, ScoreText,
     ScoreTextError, ScoreTextErrorKind,

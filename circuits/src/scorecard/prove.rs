@@ -15,6 +15,7 @@ use super::keys::{ProvingKey, shape};
 use super::link::{self, ValueOpening, Z_BYTES};
 use super::relation::{self, INPUTS, NO_REASONS_BAR, RANKS, Witness};
 use super::statement::{ScoreProof, ScoreStatement, draw_weights};
+use super::verify::verify;
 use crate::encoding::PointBytes;
 use crate::error::ProveError;
 use crate::fact::pedersen;
@@ -29,8 +30,8 @@ const ATTEMPTS: usize = 16;
 /// each a pool of one thread instead of calling this from a parallel iterator.
 ///
 /// # Errors
-/// [`ProveError`] when an opening does not open its commitment, the claim does not hold or the
-/// reasons are not the largest shortfalls.
+/// [`ProveError`] when an opening does not open its commitment, the claim does not hold, the
+/// reasons are not the largest shortfalls, or the proof does not verify because the key is broken.
 pub fn prove<R: RngCore + CryptoRng>(
     key: &ProvingKey,
     statement: &ScoreStatement<'_>,
@@ -55,6 +56,8 @@ pub fn prove<R: RngCore + CryptoRng>(
             &mut nonces,
         )?;
         if let Some(proof) = made {
+            // A proof that a wrong key made could tell its sender about the witness.
+            verify(key.verifying(), statement, &proof, rng).map_err(|_| ProveError::Key)?;
             return Ok(proof);
         }
     }

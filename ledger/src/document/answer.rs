@@ -1,7 +1,7 @@
 //! What the wallet assembles for the lender: verdicts with everything needed to check them from
 //! the genesis file alone.
 
-use std::io::{Read, Write};
+use std::io::Read;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use zkbureau_circuits::directory::SubjectSecret;
@@ -95,12 +95,13 @@ pub struct AnswerBody {
     /// One verdict per score, each with its proof.
     #[borsh(deserialize_with = "bounded::<_, _, MAX_SCORES>")]
     pub scores: Vec<ScoreVerdict>,
-    /// The verifying key of the scores' proofs, if there are any. The ledger names it by its hash.
+    /// The verifying key of the scores' proofs, if there are any, with its origin. The ledger names it
+    /// by its hash.
     pub score_key: Option<ScoreKeyBytes>,
 }
 
-/// An encoded verifying key.
-#[derive(Clone, PartialEq, Eq)]
+/// The file of a verifying key: the key and its origin.
+#[derive(Clone, PartialEq, Eq, BorshSerialize)]
 pub struct ScoreKeyBytes(pub Vec<u8>);
 
 impl std::fmt::Debug for ScoreKeyBytes {
@@ -109,18 +110,9 @@ impl std::fmt::Debug for ScoreKeyBytes {
     }
 }
 
-/// The bytes alone: a key has one length.
-impl BorshSerialize for ScoreKeyBytes {
-    fn serialize<W: Write>(&self, writer: &mut W) -> std::io::Result<()> {
-        writer.write_all(&self.0)
-    }
-}
-
 impl BorshDeserialize for ScoreKeyBytes {
     fn deserialize_reader<R: Read>(reader: &mut R) -> std::io::Result<Self> {
-        let mut bytes = vec![0; VerifyingKey::BYTES];
-        reader.read_exact(&mut bytes)?;
-        Ok(Self(bytes))
+        bounded::<_, _, { VerifyingKey::MAX_BYTES }>(reader).map(Self)
     }
 }
 

@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let proving = ProvingKey::from_bytes(&proving_bytes, &hash)?;
     let verifying = VerifyingKey::from_bytes(&verifying_bytes, &hash)?;
     let Origin::Ceremony(minutes) = verifying.origin() else {
-        return Err("the key does not say where it comes from".into());
+        return Err("not the key of a ceremony".into());
     };
 
     let card = Card::new(
@@ -110,8 +110,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let with = |change: &dyn Fn(&mut Minutes)| {
         let mut minutes = (**minutes).clone();
         change(&mut minutes);
-        let minutes = minutes.to_bytes();
-        let file = |key: &[u8], length: usize| [&key[..length], &minutes].concat();
+        let origin = Origin::Ceremony(Box::new(minutes)).to_bytes();
+        let file = |key: &[u8], length: usize| [&key[..length], &origin].concat();
         let vk = VerifyingKey::read(&file(&verifying_bytes, VerifyingKey::BYTES)).err();
         let pk = ProvingKey::read(&file(&proving_bytes, ProvingKey::bytes())).err();
         (vk.map(|e| e.to_string()), pk.map(|e| e.to_string()))

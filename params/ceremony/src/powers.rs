@@ -3,10 +3,8 @@
 use ark_bn254::{Fr, G1Affine, G2Affine};
 use ark_ec::{AffineRepr, CurveGroup};
 use rand_core::{CryptoRng, RngCore};
-use sha2::{Digest, Sha256};
-use zkbureau_circuits::ceremony::{Flaw, PowersSecrets, Standing};
+use zkbureau_circuits::ceremony::{Flaw, PowersSecrets, Standing, state_digest};
 use zkbureau_circuits::encoding::Digest32;
-use zkbureau_params::domain;
 
 use crate::progress::Progress;
 use crate::ratio;
@@ -107,7 +105,7 @@ impl Powers {
     pub(crate) fn digest(&self) -> Digest32 {
         let mut bytes = Vec::new();
         self.append(&mut bytes);
-        digest(b"powers", &bytes)
+        state_digest(b"powers", &bytes)
     }
 
     /// Checks every power. `standing` says what the minutes ended with.
@@ -167,14 +165,4 @@ impl Powers {
         progress.step(PART, 5, 5);
         Ok(())
     }
-}
-
-/// Digest of a state of the ceremony.
-pub(crate) fn digest(what: &[u8], bytes: &[u8]) -> Digest32 {
-    let mut hasher = Sha256::new();
-    for part in [domain::CEREMONY_STATE.as_bytes(), what, bytes] {
-        hasher.update((part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    hasher.finalize().into()
 }

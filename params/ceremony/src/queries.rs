@@ -4,10 +4,9 @@
 use ark_bn254::{Fr, G1Affine, G2Affine};
 use ark_ec::{AffineRepr, CurveGroup};
 use rand_core::{CryptoRng, RngCore};
-use zkbureau_circuits::ceremony::{Flaw, Standing};
+use zkbureau_circuits::ceremony::{Flaw, Standing, queries_digest};
 use zkbureau_circuits::encoding::Digest32;
 
-use crate::powers::digest;
 use crate::progress::Progress;
 use crate::ratio;
 use crate::specialise::Specialised;
@@ -80,9 +79,7 @@ impl Queries {
 
     /// What contributors sign.
     pub(crate) fn digest(&self) -> Digest32 {
-        let mut bytes = Vec::new();
-        self.append(&mut bytes);
-        digest(b"queries", &bytes)
+        queries_digest(&self.delta_g2, &self.h, &self.l)
     }
 
     /// Checks that the queries are the circuit's, divided by the delta the minutes ended with.

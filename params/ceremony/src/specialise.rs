@@ -6,13 +6,12 @@ use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{BigInteger, One, PrimeField};
 use ark_poly::{EvaluationDomain, GeneralEvaluationDomain};
 use rayon::prelude::*;
-use zkbureau_circuits::ceremony::{Flaw, Refused, Step};
-use zkbureau_circuits::encoding::Digest32;
+use zkbureau_circuits::ceremony::{Flaw, Refused, Start, Step};
 
 use crate::circuit::{Circuit, Column};
-use crate::powers::{Powers, digest};
+use crate::powers::Powers;
 use crate::progress::Progress;
-use crate::vectors::{Group, Point};
+use crate::vectors::Group;
 
 /// Above this many bits the curve's endomorphism pays.
 const SHORT_BITS: u32 = 100;
@@ -89,13 +88,8 @@ impl Specialised {
 
     /// What phase 2 starts from.
     #[must_use]
-    pub fn digest(&self) -> Digest32 {
-        // A and B may hold the identity, for variables that are not on that side; arkworks encodes it.
-        let mut bytes = Vec::new();
-        for part in [&self.a, &self.b_g1, &self.ic, &self.h, &self.l] {
-            part.iter().for_each(|p| p.append(&mut bytes));
-        }
-        digest(b"specialised", &bytes)
+    pub fn start(&self) -> Start {
+        Start::of(&self.ic, [&self.a, &self.b_g1], [&self.h, &self.l])
     }
 }
 

@@ -194,7 +194,7 @@ impl Transcript {
         }
         let mut minutes = self.minutes.clone();
         let specialised = Specialised::new(circuit, &self.powers, progress)?;
-        minutes.begin_phase_two(*circuit.hash(), specialised.digest())?;
+        minutes.begin_phase_two(*circuit.hash(), specialised.start())?;
         Ok(Self {
             minutes,
             powers: self.powers.clone(),
@@ -234,14 +234,14 @@ pub fn verify<'a, R: RngCore + CryptoRng>(
                 return Err(Flaw::Circuit.at(Step::Specialisation));
             }
             let specialised = Specialised::new(circuit, &transcript.powers, progress)?;
-            if specialised.digest() != two.start {
+            if specialised.start() != two.start {
                 return Err(Flaw::Start.at(Step::Specialisation));
             }
             let step = || minutes_step(minutes, 2);
             let state = queries.digest();
             let signed = match two.contributions.last() {
                 Some(last) => last.state,
-                None => Queries::start(&specialised).digest(),
+                None => two.start.queries,
             };
             if state != signed {
                 return Err(Flaw::State.at(step()));

@@ -473,14 +473,17 @@ fn the_number_of_public_inputs() {
         expected: INPUTS,
         got: INPUTS - 1,
     };
-    assert_eq!(VerifyingKey::new(vk.clone()).err(), Some(expected));
+    assert_eq!(
+        VerifyingKey::new(vk.clone(), Origin::Test(1)).err(),
+        Some(expected)
+    );
     vk.gamma_abc_g1.extend_from_slice(&pk.vk.gamma_abc_g1[..2]);
     let expected = KeyError::Count {
         what: "public inputs",
         expected: INPUTS,
         got: INPUTS + 1,
     };
-    assert_eq!(VerifyingKey::new(vk).err(), Some(expected));
+    assert_eq!(VerifyingKey::new(vk, Origin::Test(1)).err(), Some(expected));
 }
 
 #[test]

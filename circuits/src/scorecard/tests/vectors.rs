@@ -136,7 +136,7 @@ fn vectors() {
     committed("scorecard", &good);
     let test_key = TestKey {
         test_key: 1,
-        verifying_key: hex::encode(key().verifying().to_bytes()),
+        verifying_key: hex::encode(key().verifying().to_file()),
     };
     committed("scorecard_test_key", &test_key);
 

@@ -13,7 +13,7 @@ use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::scorecard::Card;
 use zkbureau_client::chain::Chain;
 use zkbureau_client::files::{self, LenderKeys};
-use zkbureau_client::lender::{self, Ask, ScoreFinding, Verification};
+use zkbureau_client::lender::{self, Ask, ScoreFinding, ScoreKeyOrigin, Verification};
 use zkbureau_client::{show, time};
 use zkbureau_ledger::document::answer::FactAnswer;
 use zkbureau_ledger::document::request::FactRequest;
@@ -218,6 +218,26 @@ fn score_row(score: &ScoreFinding, name: impl Fn(AgencyId) -> String) -> Vec<Str
     vec![word.into(), score.score.clone(), parts.join("; ")]
 }
 
+/// What a key for scores is worth.
+fn show_origin(origin: &ScoreKeyOrigin) -> String {
+    match origin {
+        ScoreKeyOrigin::Test { seed } => format!(
+            "A test key (seed {seed}): everybody can forge scores under it. For tests and trials only."
+        ),
+        ScoreKeyOrigin::Ceremony {
+            title,
+            contributors: [one, two],
+        } => {
+            let names = if one == two {
+                one.join(", ")
+            } else {
+                format!("{}; then {}", one.join(", "), two.join(", "))
+            };
+            format!("Of the ceremony \"{title}\", by {names}.")
+        }
+    }
+}
+
 fn explain(chain: &Chain, request: &FactRequest, verified: &Verification, now: TimeMs) -> Text {
     let name = |id: AgencyId| {
         (verified.agencies.iter().find(|a| a.id == id))
@@ -250,7 +270,7 @@ fn explain(chain: &Chain, request: &FactRequest, verified: &Verification, now: T
             vec![a.id.to_string(), a.name.clone(), what, log]
         })
         .collect();
-    Text::new()
+    let text = Text::new()
         .line(format!(
             "Valid answer to {} for \"{}\"",
             show::clean(&request.parties.lender_name),
@@ -269,8 +289,14 @@ fn explain(chain: &Chain, request: &FactRequest, verified: &Verification, now: T
         } else {
             "Facts and scores"
         })
-        .table(&facts)
-        .title("Agencies asked")
+        .table(&facts);
+    let text = match &verified.score_key {
+        None => text,
+        Some(key) => {
+            (text.title("Key of the scores")).line(format!("  {}", show_origin(&key.origin)))
+        }
+    };
+    text.title("Agencies asked")
         .table(&agencies)
         .title("Also learned")
         .list(&verified.learned)

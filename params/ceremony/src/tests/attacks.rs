@@ -566,7 +566,7 @@ fn another_circuit() {
     let foreign = Specialised::new(&other, &phase_one(3).powers, &Quiet).expect("fits");
     let mut t = phase_one(3);
     (t.minutes
-        .begin_phase_two(*circuit().hash(), foreign.digest()))
+        .begin_phase_two(*circuit().hash(), foreign.start()))
     .expect("closed");
     t.queries = Some(Queries::start(&foreign));
     assert_eq!(
@@ -576,7 +576,7 @@ fn another_circuit() {
     // Says the right start, and has the other's queries.
     let own = Specialised::new(circuit(), &phase_one(3).powers, &Quiet).expect("fits");
     let mut t = phase_one(3);
-    (t.minutes.begin_phase_two(*circuit().hash(), own.digest())).expect("closed");
+    (t.minutes.begin_phase_two(*circuit().hash(), own.start())).expect("closed");
     t.queries = Some(Queries::start(&foreign));
     assert_eq!(
         refusal(&t),
