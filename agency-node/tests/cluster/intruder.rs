@@ -47,7 +47,12 @@ fn an_unregistered_identity_gets_no_block_no_answer_no_gossip() {
         visit_for(protocols(&drill), key, identify, node)
     };
     let publishing = drill.publish_in_background(1);
-    let member = visit(&registered, false, 0).expect("a member may connect");
+    // It only listens to gossip: for a frame that cannot be read it would be sent away.
+    let quiet = protocols(&drill).into_iter().map(|(name, words)| {
+        let gossip = name.contains("small") || name.contains("bulk");
+        (name, if gossip { Vec::new() } else { words })
+    });
+    let member = visit_for(quiet.collect(), &registered, false, 0).expect("a member may connect");
     publishing.join().unwrap().unwrap();
     println!("a member got {member:?}");
     let missing: Vec<_> = protocols(&drill)
