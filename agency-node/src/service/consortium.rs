@@ -4,8 +4,8 @@
 //! lock ─▶ databases ─▶ node ─▶ network ─▶ consensus ─▶ sockets … stop ─▶ sockets ─▶ consensus ─▶ network ─▶ databases
 //! ```
 //!
-//! When the ledger gives the agency new keys, network and consensus are started again with them; after a new
-//! schema, or a snapshot, everything is.
+//! When the ledger gives the agency new keys, or its validator may sign again, network and consensus are
+//! started again and everything else goes on; after a new schema, or a snapshot, everything is started again.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -227,7 +227,8 @@ impl Consortium {
             let keys = self.agency_keys()?;
             let running = self.start(&keys).await?;
             let ended = self.watch(&running, stop.subscribe()).await;
-            if !matches!(ended, Ok(End::NewKeys)) {
+            // Nobody takes this back: a node that goes on must not have been stopped.
+            if !matches!(ended, Ok(End::NewKeys | End::MaySign)) {
                 self.node.stop();
             }
             self.node.set_network(None);
