@@ -32,15 +32,15 @@ use crate::datadir::{DataDir, Located};
 /// How often it is looked for transactions that must be sent again.
 const LOOK_ROUND: Duration = Duration::from_secs(1);
 
-/// Runs the node until a signal or a failure.
-pub fn run(located: &Located, snapshot: Option<&Path>) -> Result<()> {
+/// Runs the node until a signal or a failure. A passphrase file goes before what the configuration names.
+pub fn run(located: &Located, snapshot: Option<&Path>, passphrase: Option<&Path>) -> Result<()> {
     let data = &located.data;
     let lock = data.lock_patiently()?;
     let signals = catch_signals()?;
     if let Some(folder) = snapshot {
         import(located, folder)?;
     }
-    while let Next::Again = run_once(located, &signals)? {
+    while let Next::Again = run_once(located, passphrase, &signals)? {
         if *signals.borrow() {
             break;
         }
@@ -92,14 +92,18 @@ fn empty_place(data: &DataDir) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn run_once(located: &Located, signals: &watch::Receiver<bool>) -> Result<Next> {
+fn run_once(
+    located: &Located,
+    passphrase: Option<&Path>,
+    signals: &watch::Receiver<bool>,
+) -> Result<Next> {
     let config = located.config()?;
     let data = &located.data;
     let (runtime, stop) = start_runtime(signals)?;
     let listener = runtime
         .block_on(TcpListener::bind(config.http.listen))
         .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
-    let (ledger, agencies, genesis_file) = open(located, None, None)?;
+    let (ledger, agencies, genesis_file) = open(located, passphrase, None)?;
     let spool =
         Spool::new(data.snapshots()).with_context(|| data.snapshots().display().to_string())?;
     let node = Node::new(ledger, agencies, config.agency, genesis_file)
