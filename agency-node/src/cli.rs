@@ -174,6 +174,9 @@ pub struct Start {
     /// Start an empty ledger from this snapshot (see `snapshot`) instead of the genesis file.
     #[arg(long, value_name = "DIR")]
     pub snapshot: Option<PathBuf>,
+    /// Passphrase of the vault (first line of this file), in place of what agency.toml names.
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -192,6 +195,9 @@ pub enum Keys {
 pub struct KeysShow {
     #[command(flatten)]
     pub place: Place,
+    /// Passphrase of the vault (first line of this file), in place of what agency.toml names, if the node is not running.
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
     /// Print as JSON.
     #[arg(long)]
     pub json: bool,
@@ -210,6 +216,9 @@ pub struct KeysRotate {
     /// Write the proposal to this file for others to submit, instead of voting for it. The node need not run.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Passphrase of the vault (first line of this file), in place of what agency.toml names, if the node is not running.
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
     /// Print as JSON.
     #[arg(long)]
     pub json: bool,
@@ -220,7 +229,8 @@ pub struct KeysRotate {
 pub enum KeyName {
     /// Signs batches and votes.
     Validator,
-    /// Evaluates the directory.
+    /// Evaluates the directory. Refused once the agency has published: people's places in the directory
+    /// depend on it, so then only a new agency number helps.
     Vrf,
     /// Receives sealed asks.
     Sealing,
@@ -257,8 +267,9 @@ pub enum Governance {
 pub struct Propose {
     #[command(flatten)]
     pub place: Place,
-    /// The whole proposal, JSON or TOML: title, expires, changes.
-    #[arg(value_name = "FILE", conflicts_with_all = ["title", "days"])]
+    /// The whole proposal, JSON or TOML: title, expires, changes (see docs/formats.md); no other flag goes with it.
+    // `Changes` is the group of all flags of that struct.
+    #[arg(value_name = "FILE", conflicts_with_all = ["title", "days", "Changes"])]
     pub file: Option<PathBuf>,
     /// What it is for.
     #[arg(long, required_unless_present = "file")]
@@ -505,7 +516,7 @@ pub struct Backup {
     /// The agency, by number; needed only where one node runs several.
     #[arg(long, value_name = "N", value_parser = agency)]
     pub agency: Option<AgencyId>,
-    /// Passphrase of the vaults, if they have one and no agency.toml says where it is.
+    /// Passphrase of the vaults (first line of this file), in place of what agency.toml names, if the node is not running.
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
     /// Print as JSON.
@@ -519,7 +530,7 @@ pub struct Restore {
     pub place: Place,
     /// Directory of the backup.
     pub backup: PathBuf,
-    /// Passphrase of the vault, if it has one and no agency.toml says where it is.
+    /// Passphrase of the vault (first line of this file), in place of what agency.toml names.
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
     /// Print as JSON.
@@ -534,7 +545,7 @@ pub struct Verify {
     /// Only this agency.
     #[arg(long, value_name = "N", value_parser = agency)]
     pub agency: Option<AgencyId>,
-    /// Passphrase of the vaults, if they have one and the node is not running.
+    /// Passphrase of the vaults (first line of this file), in place of what agency.toml names, if the node is not running.
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
     /// Print the report as JSON.
@@ -589,5 +600,33 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_proposal_in_a_file_takes_no_changes_beside_it() {
+        let parse = |flag: &[&str]| {
+            let args = ["agency-node", "governance", "propose", "p.toml"];
+            Cli::try_parse_from([&args[..], &["--data", "d"], flag].concat())
+        };
+        assert!(parse(&[]).is_ok());
+        assert!(parse(&["--json"]).is_ok());
+        let changes = Changes::augment_args(clap::Command::new("changes"));
+        let mut flags: Vec<_> = changes
+            .get_arguments()
+            .filter_map(|argument| argument.get_long())
+            .collect();
+        assert_eq!(flags.len(), 10, "{flags:?}");
+        flags.extend(["title", "days"]);
+        let hash = "00".repeat(32);
+        for flag in flags {
+            let value = match flag {
+                "power" => "5=1",
+                "score-key" => &hash,
+                _ => "5",
+            };
+            let error = parse(&[&format!("--{flag}"), value]).expect_err(flag);
+            let kind = clap::error::ErrorKind::ArgumentConflict;
+            assert_eq!(error.kind(), kind, "{flag}: {error}");
+        }
     }
 }

@@ -10,8 +10,10 @@
 //! DIR/node.lock         held while a process has the databases open
 //! DIR/admin.sock        administration of the running node
 //! DIR/ledger/           RocksDB
+//! DIR/ledger.joining/   a ledger that is being filled from a snapshot
 //! DIR/snapshots/        the ledger's state for nodes that join
 //! DIR/consensus/        the engine's log, and proposals that are not decided
+//! DIR/consensus.signed  what the validator signed last, so that it never contradicts itself
 //! DIR/agency-N/vault/   RocksDB, values and keys encrypted
 //! ```
 //!

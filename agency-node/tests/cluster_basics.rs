@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use support::cluster::{Address, Cluster, init};
+use support::cluster::{Address, Cluster, init, run};
 use support::http;
 use support::{assert_success, binary, error_line, people};
 use zkbureau_circuits::encoding::Document;
@@ -416,5 +416,59 @@ fn a_vault_and_a_ledger_come_back_from_their_copies() {
     let file = strangers(&cluster, "more");
     cluster.import(0, &file, "2024-03");
     cluster.json(0, &["vault", "verify", "--json"]);
+    cluster.stop_all();
+}
+
+#[test]
+fn a_node_that_does_not_run_takes_its_passphrase_from_elsewhere() {
+    let _turn = turn();
+    let mut cluster = Cluster::new(1);
+    let passphrase = cluster.write("passphrase", "correct horse battery staple\n");
+    let passphrase = passphrase.to_str().unwrap();
+    // As a service whose credential is there only while it runs.
+    let member = &cluster.members[0];
+    let (home, address) = (member.home.clone(), member.address);
+    fs::remove_dir_all(&home).unwrap();
+    let mut command = binary();
+    command
+        .args(["init", "--agency", "1", "--name", "Agency 1", "--http"])
+        .arg(address.http.to_string())
+        .args(["--p2p", &address.multiaddr()])
+        .args(["--passphrase-file", passphrase, "--data"])
+        .arg(&home);
+    run(&mut command);
+    let part = home.join("agency-part.json");
+    let out = home.join("genesis.json");
+    let out = out.to_str().unwrap();
+    let schema = cluster.file("schema.toml");
+    let founded = genesis(schema.parent().unwrap(), out, &[&part], &[]);
+    assert_success(&founded);
+    let config = home.join("agency.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let changed = text.replace(passphrase, "/run/credentials/none/passphrase");
+    assert_ne!(text, changed);
+    fs::write(&config, changed).unwrap();
+
+    let (backup, proposal) = (cluster.file("backup"), cluster.file("proposal.json"));
+    let (backup, proposal) = (backup.to_str().unwrap(), proposal.to_str().unwrap());
+    let commands: [&[&str]; 4] = [
+        &["keys", "show"],
+        &["keys", "rotate", "--key", "validator", "--out", proposal],
+        &["vault", "backup", "--out", backup],
+        &["vault", "verify"],
+    ];
+    for command in commands {
+        let line = error_line(&cluster.run(0, command), 2);
+        assert!(line.contains("vault.secret: /run/credentials"), "{line}");
+        let given = [command, &["--passphrase-file", passphrase]].concat();
+        assert_success(&cluster.run(0, &given));
+    }
+    fs::remove_dir_all(home.join("agency-1/vault")).unwrap();
+    let restore = ["vault", "restore", backup];
+    error_line(&cluster.run(0, &restore), 2);
+    let given = [&restore[..], &["--passphrase-file", passphrase]].concat();
+    assert_success(&cluster.run(0, &given));
+    cluster.spawn(0, &["--passphrase-file", passphrase]);
+    cluster.wait_serving(0);
     cluster.stop_all();
 }

@@ -1,4 +1,4 @@
-//! Answers to wallets (protocol, section 6.1, step 3).
+//! Answers to wallets (spec: `ledger/spec/documents.md`, "Ask" and "Evidence").
 
 use rand_core::{CryptoRng, RngCore};
 use zeroize::Zeroizing;

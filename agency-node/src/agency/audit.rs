@@ -1,4 +1,4 @@
-//! Openings of column totals for auditors (protocol, section 8).
+//! Openings of column totals for auditors (spec: `ledger/spec/documents.md`, "Audit").
 //!
 //! The answer to an audit is made when the audit's block is committed, from the column as it is
 //! then, and kept: the column moves on with the next batch, and the answer says no more than what

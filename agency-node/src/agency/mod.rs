@@ -3,12 +3,14 @@
 //! - [`publish`]: a file becomes batches, durable in the vault before they are submitted;
 //! - [`reconcile`]: vault and ledger agree again after a crash;
 //! - [`blocks`]: what every committed block means for the vault;
-//! - [`rights`]: who may have an answer (protocol, section 7);
+//! - [`rights`]: who may have an answer;
 //! - `rules`: what follows from the schema in force at a height;
-//! - [`answer`]: evidence and openings for a wallet (protocol, section 6.1);
-//! - [`report`]: a person's own records (protocol, section 6.2);
-//! - [`audit`]: openings of column totals (protocol, section 8);
+//! - [`answer`]: evidence and openings for a wallet;
+//! - [`report`]: a person's own records;
+//! - [`audit`]: openings of column totals;
 //! - [`verify`]: every commitment recomputed and compared with the ledger.
+//!
+//! What they exchange is specified in `ledger/spec/documents.md` and `ledger/spec/transactions.md`.
 //!
 //! Everything blocks, takes `&self` and may be called from several threads: publishing and checking
 //! run one at a time, answers run beside them.

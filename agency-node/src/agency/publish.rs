@@ -1,5 +1,5 @@
 //! Batches on their way to the ledger: durable in the vault first, then submitted, then final
-//! (protocol, section 4).
+//! (spec: `ledger/spec/transactions.md`, "PublishBatch").
 //!
 //! ```text
 //! prepared ──put──▶ vault, outbox ──submit──▶ ledger ──▶ final

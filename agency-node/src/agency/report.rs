@@ -1,4 +1,5 @@
-//! "My report": a person's own records, opened to the person's wallet (protocol, section 6.2).
+//! "My report": a person's own records, opened to the person's wallet
+//! (spec: `ledger/spec/documents.md`, "Report").
 //!
 //! The wallet checks the openings against the ledger, and can then prove facts without the
 //! agency. No consent and no budget: it is the person's own data.

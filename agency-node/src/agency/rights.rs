@@ -1,4 +1,4 @@
-//! Who may have an answer (protocol, section 7).
+//! Who may have an answer (spec: `ledger/spec/documents.md`, "Consent" and "Ask").
 //!
 //! ```text
 //! certificate ─ issuer on the ledger, signature, day of the header

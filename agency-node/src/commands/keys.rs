@@ -1,5 +1,6 @@
 //! `keys show|rotate`: through the running node, or on its databases while none runs.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
@@ -18,7 +19,7 @@ pub fn show(args: &KeysShow) -> Outcome {
     let located = args.place.find()?;
     let value = match admin::connect(&located.data)? {
         Some(stream) => admin::exchange(stream, &Request::Keys)?,
-        None => offline(&located, |agencies| {
+        None => offline(&located, args.passphrase_file.as_deref(), |agencies| {
             let agency = agencies.values().next().context("no agency")?;
             keys::show(agency).map_err(|e| e.error)
         })?,
@@ -58,7 +59,7 @@ pub fn rotate(args: &KeysRotate) -> Outcome {
     };
     let value = match (admin::connect(&located.data)?, &args.out) {
         (Some(stream), _) => admin::exchange(stream, &request)?,
-        (None, Some(_)) => offline(&located, |agencies| {
+        (None, Some(_)) => offline(&located, args.passphrase_file.as_deref(), |agencies| {
             let agency = agencies.values().next().context("no agency")?;
             let proposal = keys::new_keys(agency, &kinds, args.days).map_err(|e| e.error)?;
             Ok(serde_json::to_value(proposal)?)
@@ -98,9 +99,10 @@ fn kind(name: KeyName) -> KeyKind {
 /// Does something with the databases of a node that does not run.
 fn offline<T>(
     located: &Located,
+    passphrase: Option<&Path>,
     work: impl FnOnce(&Agencies) -> anyhow::Result<T>,
 ) -> Result<T, CommandError> {
     let _lock = located.data.lock()?;
-    let (_ledger, agencies, _) = service::open(located, None, None)?;
+    let (_ledger, agencies, _) = service::open(located, passphrase, None)?;
     Ok(work(&agencies)?)
 }

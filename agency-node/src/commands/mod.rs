@@ -123,7 +123,56 @@ pub fn one_line(error: &anyhow::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use anyhow::Context;
+    use zkbureau_ledger::genesis::Policies;
+    use zkbureau_ledger::transaction::{Change, Proposal};
+    use zkbureau_prover::mapping::Mapping;
+
+    /// What operators write is described there.
+    const FORMATS: &str = include_str!("../../../docs/formats.md");
+
+    #[test]
+    fn the_documented_files_are_read() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        // Each example begins with its name.
+        let file = |name: &str| -> PathBuf {
+            let start = format!("```toml\n# {name}\n");
+            let (_, rest) = FORMATS.split_once(&start).expect(name);
+            let (text, _) = rest.split_once("```").expect("the example's end");
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            path
+        };
+        let schema = super::devnet_init::read_schema(&file("schema.toml")).expect("a schema");
+        let map = super::import::read_map(&file("map.toml")).expect("text");
+        let mapping = Mapping::parse(&map, &schema).expect("a mapping");
+        let header = "account subject period branch balance status payments_thousands months";
+        let header: Vec<String> = header.split(' ').map(str::to_owned).collect();
+        mapping.bind(&header, None).expect("all columns");
+        let policies = super::genesis::policies(&file("policies.toml"), Policies::default());
+        assert_eq!(policies.expect("policies").min_changed_records, 500);
+        let proposal: Proposal = super::parties::read(&file("proposal.toml")).expect("a proposal");
+        assert!(matches!(
+            proposal.changes[..],
+            [
+                Change::SetPower(_),
+                Change::RemoveAuditor(_),
+                Change::SetAuditor(_),
+                Change::AdmitObserver(_)
+            ]
+        ));
+        let no_key = r#"{"title": "no scores", "expires": 1, "changes": [{"set_score_key": {}}]}"#;
+        serde_json::from_str::<Proposal>(no_key).expect("a proposal");
+
+        let defaults = serde_json::to_value(Policies::default()).expect("numbers");
+        for (name, value) in defaults.as_object().expect("a table") {
+            let number = super::text::count(value.as_u64().expect("a number"));
+            let row = format!("\n| `{name}` | {number} |");
+            assert!(FORMATS.contains(&row), "{row}");
+        }
+    }
 
     #[test]
     fn errors_are_one_line() {

@@ -11,6 +11,10 @@ pub fn run(args: &Start, log_json: bool) -> Outcome {
     let located = args.place.find()?;
     let config = located.config()?;
     logging::start(log_json || config.log.json, &config.log.level);
-    service::run(&located, args.snapshot.as_deref())?;
+    service::run(
+        &located,
+        args.snapshot.as_deref(),
+        args.passphrase_file.as_deref(),
+    )?;
     Ok(ExitCode::SUCCESS)
 }

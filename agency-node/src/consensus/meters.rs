@@ -10,6 +10,11 @@ use zkbureau_circuits::ids::AgencyId;
 /// Upper bounds of the buckets of a [`Stopwatch`], in milliseconds.
 pub const BUCKETS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000];
 
+/// Appends the engine's own figures, of all engines of this process, as OpenMetrics text.
+pub fn engine_figures(text: &mut String) {
+    arc_malachitebft_app_channel::app::metrics::export(text);
+}
+
 /// How often something happened and how long it took.
 #[derive(Debug, Default)]
 pub struct Stopwatch {

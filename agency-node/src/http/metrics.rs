@@ -19,7 +19,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::consensus::Meters;
-use crate::consensus::meters::BUCKETS_MS;
+use crate::consensus::meters::{BUCKETS_MS, engine_figures};
 use crate::network::{NetworkHandle, PeerName, PeerStatus};
 use crate::node::Node;
 
@@ -141,7 +141,7 @@ impl Metrics {
     /// Everything as text, with the consensus engine's own figures in front.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        arc_malachitebft_app_channel::app::metrics::export(&mut text);
+        engine_figures(&mut text);
         // Each text ends with a mark of its end; there is to be one.
         let end = text.trim_end().trim_end_matches("# EOF").len();
         text.truncate(end);

@@ -4,8 +4,8 @@
 //! lock ─▶ databases ─▶ node ─▶ network ─▶ consensus ─▶ sockets … stop ─▶ sockets ─▶ consensus ─▶ network ─▶ databases
 //! ```
 //!
-//! When the ledger gives the agency new keys, network and consensus are started again with them; after a new
-//! schema, or a snapshot, everything is.
+//! When the ledger gives the agency new keys, or its validator may sign again, network and consensus are
+//! started again and everything else goes on; after a new schema, or a snapshot, everything is started again.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,15 +32,15 @@ use crate::datadir::{DataDir, Located};
 /// How often it is looked for transactions that must be sent again.
 const LOOK_ROUND: Duration = Duration::from_secs(1);
 
-/// Runs the node until a signal or a failure.
-pub fn run(located: &Located, snapshot: Option<&Path>) -> Result<()> {
+/// Runs the node until a signal or a failure. A passphrase file goes before what the configuration names.
+pub fn run(located: &Located, snapshot: Option<&Path>, passphrase: Option<&Path>) -> Result<()> {
     let data = &located.data;
     let lock = data.lock_patiently()?;
     let signals = catch_signals()?;
     if let Some(folder) = snapshot {
         import(located, folder)?;
     }
-    while let Next::Again = run_once(located, &signals)? {
+    while let Next::Again = run_once(located, passphrase, &signals)? {
         if *signals.borrow() {
             break;
         }
@@ -92,14 +92,18 @@ fn empty_place(data: &DataDir) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn run_once(located: &Located, signals: &watch::Receiver<bool>) -> Result<Next> {
+fn run_once(
+    located: &Located,
+    passphrase: Option<&Path>,
+    signals: &watch::Receiver<bool>,
+) -> Result<Next> {
     let config = located.config()?;
     let data = &located.data;
     let (runtime, stop) = start_runtime(signals)?;
     let listener = runtime
         .block_on(TcpListener::bind(config.http.listen))
         .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
-    let (ledger, agencies, genesis_file) = open(located, None, None)?;
+    let (ledger, agencies, genesis_file) = open(located, passphrase, None)?;
     let spool =
         Spool::new(data.snapshots()).with_context(|| data.snapshots().display().to_string())?;
     let node = Node::new(ledger, agencies, config.agency, genesis_file)
@@ -227,7 +231,8 @@ impl Consortium {
             let keys = self.agency_keys()?;
             let running = self.start(&keys).await?;
             let ended = self.watch(&running, stop.subscribe()).await;
-            if !matches!(ended, Ok(End::NewKeys)) {
+            // Nobody takes this back: a node that goes on must not have been stopped.
+            if !matches!(ended, Ok(End::NewKeys | End::MaySign)) {
                 self.node.stop();
             }
             self.node.set_network(None);

@@ -12,7 +12,7 @@ fn the_example_configuration_is_read_as_it_is() {
     assert_eq!(config.agency, AgencyId(2));
     assert_eq!(config.p2p.peers.len(), 3);
     assert!(config.vault.passphrase && config.log.json);
-    // What is commented out is right, too.
+    // What is commented out are the defaults.
     let all = text
         .replace("# connections", "connections")
         .replace("# [limits]", "[limits]");
@@ -20,5 +20,6 @@ fn the_example_configuration_is_read_as_it_is() {
         .replace("# batch_bytes", "batch_bytes")
         .replace("# agency_batch_bytes", "agency_batch_bytes");
     assert_ne!(all, text);
-    Config::parse(&all, Path::new("/var/lib/agency-node")).unwrap();
+    let explicit = Config::parse(&all, Path::new("/var/lib/agency-node")).unwrap();
+    assert_eq!(explicit, config);
 }

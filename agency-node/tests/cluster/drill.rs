@@ -158,6 +158,11 @@ impl Drill {
         self.file(&format!("agency-{}.log", node + 1))
     }
 
+    /// What a node has logged so far.
+    pub fn read_log(&self, node: usize) -> String {
+        std::fs::read_to_string(self.log(node)).unwrap()
+    }
+
     /// Where the other nodes reach a node.
     pub fn p2p(&self, node: usize) -> Multiaddr {
         self.hosts[node].address.multiaddr().parse().unwrap()

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use zkbureau_agency_node::consensus::guard::Guard;
+use zkbureau_ledger::ids::Height;
+
 use crate::drill::{Drill, LONG, SOON};
 use crate::files;
 use crate::support::people::Random;
@@ -55,6 +58,50 @@ fn one_of_four_dies_and_blocks_go_on_two_and_they_stop() {
     drill.restart(3);
     let tip = drill.height(0);
     drill.reaches(3, tip, LONG);
+    drill.agree();
+    drill.stop();
+}
+
+#[test]
+fn a_node_that_lost_its_log_abstains_and_then_votes_and_is_ready_again() {
+    let mut drill = Drill::start(4);
+    drill.publish_something(0);
+
+    // Node 0 signs something of a height that two of four cannot decide, and forgets it.
+    drill.kill(2);
+    drill.kill(3);
+    // What was decided just before may still be written.
+    std::thread::sleep(Duration::from_secs(2));
+    let waiting = drill.publish_in_background(1);
+    let signed = drill.home(0).join("consensus.signed");
+    drill.wait("node 0 signs at the next height", LONG, |drill| {
+        let tip = Height(drill.height(0));
+        // Half a write is read as the one before.
+        Guard::open(&signed).is_ok_and(|guard| guard.silent_until(tip, None).is_some())
+    });
+    drill.kill(0);
+    std::fs::remove_dir_all(drill.home(0).join("consensus")).unwrap();
+    drill.restart(0);
+    let said = |drill: &Drill, words: &str| drill.read_log(0).contains(words);
+    drill.wait("node 0 abstains", LONG, |drill| {
+        said(drill, "it signs nothing until that height is decided")
+    });
+    assert!(!waiting.is_finished(), "two of four decided");
+
+    // The others decide the height without it.
+    drill.restart(2);
+    drill.restart(3);
+    waiting.join().unwrap().unwrap();
+    drill.wait("node 0 may vote again", LONG, |drill| {
+        said(drill, "network and consensus start again, with votes")
+    });
+    drill.wait_ready(0, LONG);
+    drill.publish_something(0);
+    // Now three are needed, and it is one of them.
+    drill.kill(3);
+    let before = drill.height(0);
+    drill.publish_something(0);
+    assert!(drill.height(0) > before);
     drill.agree();
     drill.stop();
 }

@@ -14,7 +14,7 @@ use crate::schema::Class;
 
 /// The stocks and flows commitments of records, the same points that
 /// [`crate::commitment::CommitmentKey::commit`] makes. The blinding part is constant time; the
-/// values are looked up in tables (protocol, section 5.3).
+/// values are looked up in tables (see the module's "Timing").
 ///
 /// # Errors
 /// [`ProveError`] when the lengths differ or a record is not of the key's schema.

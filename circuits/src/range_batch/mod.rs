@@ -11,7 +11,7 @@
 //!
 //! # Timing
 //! Look-ups and field work on record bits are not constant time: the publisher works offline on its
-//! own records (protocol, section 5.3). Whatever involves a blinding or a mask is.
+//! own records (spec, end of "Prove"). Whatever involves a blinding or a mask is.
 
 mod argument;
 mod bits;

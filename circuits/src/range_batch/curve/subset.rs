@@ -1,5 +1,5 @@
 //! Sums of subsets of fixed generators, by look-up: one addition per byte of the subset's bit
-//! string. Not constant time (protocol, section 5.3).
+//! string. Not constant time (see "Timing" of the module `range_batch`).
 
 use rayon::prelude::*;
 
