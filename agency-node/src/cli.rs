@@ -1,5 +1,7 @@
 //! The command line. Help texts are written for somebody who has never seen the program.
 
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use libp2p::Multiaddr;
 use zkbureau_circuits::encoding::Digest32;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::period::Period;
+use zkbureau_circuits::scorecard::VerifyingKey;
 
 /// Run an agency's node in a zkBureau consortium, and feed and look after it.
 ///
@@ -147,8 +150,8 @@ pub struct Genesis {
     /// Limits and waiting times that differ from the usual ones, TOML.
     #[arg(long, value_name = "FILE")]
     pub policies: Option<PathBuf>,
-    /// Content hash of the verifying key for scores; without it there are none.
-    #[arg(long, value_name = "HASH", value_parser = digest)]
+    /// The verifying key for scores, by its file or content hash; without it there are none.
+    #[arg(long, value_name = "FILE|HASH", value_parser = score_key)]
     pub score_key: Option<Digest32>,
     /// Voting power of an agency, as N=POWER; 1 unless given, 0 for no seat.
     #[arg(long, value_name = "N=POWER", value_parser = power)]
@@ -314,8 +317,8 @@ pub struct Changes {
     /// Limits and waiting times, TOML; those not named stay.
     #[arg(long, value_name = "FILE")]
     pub policies: Option<PathBuf>,
-    /// Content hash of another verifying key for scores.
-    #[arg(long, value_name = "HASH", value_parser = digest)]
+    /// Another verifying key for scores, by its file or content hash.
+    #[arg(long, value_name = "FILE|HASH", value_parser = score_key)]
     pub score_key: Option<Digest32>,
 }
 
@@ -373,8 +376,8 @@ pub struct DevnetInit {
     /// Name of the network; part of the genesis file and so of the chain id.
     #[arg(long, default_value = "devnet")]
     pub name: String,
-    /// Content hash of the verifying key for scores; without it there are none.
-    #[arg(long, value_name = "HASH", value_parser = digest)]
+    /// The verifying key for scores, by its file or content hash; without it there are none.
+    #[arg(long, value_name = "FILE|HASH", value_parser = score_key)]
     pub score_key: Option<Digest32>,
     /// Encrypt the vaults under the passphrase in this file (first line) instead of a key file.
     #[arg(long, value_name = "FILE")]
@@ -578,11 +581,22 @@ fn power(text: &str) -> Result<(AgencyId, u64), String> {
     parse().ok_or_else(|| "such as 2=1".to_owned())
 }
 
-fn digest(text: &str) -> Result<Digest32, String> {
-    let mut digest = [0; 32];
-    hex::decode_to_slice(text, &mut digest)
-        .map_err(|_| "a content hash has 64 hexadecimal digits".to_owned())?;
-    Ok(digest)
+/// A key's content hash; of a file, after the key in it was checked.
+fn score_key(text: &str) -> Result<Digest32, String> {
+    let mut hash = [0; 32];
+    if hex::decode_to_slice(text, &mut hash).is_ok() {
+        return Ok(hash);
+    }
+    let file = File::open(text).map_err(|error| {
+        format!("neither a content hash, of 64 hexadecimal digits, nor a file: {error}")
+    })?;
+    let mut bytes = Vec::new();
+    file.take(VerifyingKey::MAX_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
+    let key = VerifyingKey::read(&bytes)
+        .map_err(|error| format!("not a verifying key for scores: {error}"))?;
+    Ok(*key.hash())
 }
 
 fn agency(text: &str) -> Result<AgencyId, String> {
@@ -600,6 +614,31 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_key_for_scores_is_checked_where_its_file_is_named() {
+        let key = zkbureau_circuits::scorecard::test_key(1);
+        let folder = tempfile::tempdir().expect("a folder");
+        let of = |bytes: &[u8]| {
+            let path = folder.path().join("scorecard.vk");
+            std::fs::write(&path, bytes).expect("writable");
+            score_key(path.to_str().expect("text"))
+        };
+        let file = key.verifying().to_file();
+        let hash = *key.verifying().hash();
+        assert_eq!(of(&file), Ok(hash));
+        assert_eq!(score_key(&hex::encode(hash)), Ok(hash));
+        // Nobody says who made it.
+        let refused = of(&key.verifying().to_bytes()).expect_err("without an origin");
+        assert!(
+            refused.contains("does not say where it comes from"),
+            "{refused}"
+        );
+        let refused = of(&[file, vec![0]].concat()).expect_err("too long");
+        assert!(refused.contains("not a verifying key"), "{refused}");
+        let refused = score_key("absent.vk").expect_err("no file");
+        assert!(refused.starts_with("neither a content hash"), "{refused}");
     }
 
     #[test]
