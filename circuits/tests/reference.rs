@@ -6,13 +6,16 @@ use std::process::Command;
 
 /// Runs a program of `circuits/reference/` and requires success.
 fn python(program: &str, vectors: &[&str]) {
+    run(Path::new("reference").join(program), vectors);
+}
+
+fn run(program: impl AsRef<Path>, vectors: &[&str]) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program = program.as_ref();
     let mut command = Command::new("python3");
     // -B: no `__pycache__` in the source tree. -E: no settings from the environment, which could
     // turn assertions off.
-    command
-        .args(["-B", "-E"])
-        .arg(root.join("reference").join(program));
+    command.args(["-B", "-E"]).arg(root.join(program));
     command.args(
         vectors
             .iter()
@@ -23,7 +26,8 @@ fn python(program: &str, vectors: &[&str]) {
         .expect("this test needs `python3` (3.10 or later, no packages) in the PATH");
     assert!(
         output.status.success(),
-        "{program} {}\n{}{}",
+        "{} {}\n{}{}",
+        program.display(),
         vectors.join(" "),
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),
@@ -66,5 +70,13 @@ fn scorecard_vectors() {
             "scorecard.json",
             "scorecard_bad.json",
         ],
+    );
+}
+
+#[test]
+fn minutes_of_a_key() {
+    run(
+        "../params/reference/verify_minutes.py",
+        &["scorecard_ceremony_key.json"],
     );
 }

@@ -1,10 +1,12 @@
 """Verifies the minutes of a ceremony (spec: params/spec/ceremony.md) in pure Python, written from the page:
-`python3 verify_minutes.py FILE`, where FILE is a transcript, or the verifying key of one (*.vk).
+`python3 verify_minutes.py FILE`, where FILE is a transcript, the verifying key of one (*.vk), or vectors (*.json): a key that
+verifies, and changes of single bytes that must be refused.
 
 Checks names, order, hashes, every proof of knowledge, the digests of what is in the file, and of a key that its alpha, beta,
 gamma, delta and bases are the ceremony's. Whether the powers are powers, and the queries the circuit's, is for `params verify` to say.
 Prints the hash of every contribution as `params verify` does; the exit code is 1 if anything is wrong."""
 
+import json
 import os
 import sys
 
@@ -139,6 +141,26 @@ def verify_transcript(data):
     return m, hashes
 
 
+def key_hash(data):
+    return hash_parts("zkbureau/scorecard-key/v1", data[:VK_BYTES], data[VK_BYTES:]).hex()
+
+
+def verify_vectors(text):
+    vectors = json.loads(text)
+    data = bytes.fromhex(vectors["file"])
+    need("vectors", key_hash(data) == vectors["hash"], "another content hash")
+    for bad in vectors["bad"]:
+        changed = bytearray(data)
+        changed[bad["at"]] ^= bad["xor"]
+        try:
+            verify_key(bytes(changed))
+        except (Refused, DecodeError, UnicodeDecodeError) as error:
+            print(f'{bad["what"]}: {error}')
+            continue
+        raise Refused(f'vectors: {bad["what"]} was not refused')
+    return verify_key(data)
+
+
 def verify_key(data):
     # The origin of a key: version 1, variant 1 is a ceremony; minutes begin with a version, too.
     need("key", data[VK_BYTES : VK_BYTES + 2] == b"\x01\x01", "not of a ceremony")
@@ -158,7 +180,7 @@ def verify_key(data):
         need("key", same, what)
     bases = data[VK_BYTES - 32 * BASES : VK_BYTES]
     need("key", state_digest(b"inputs", bases) == m["two"]["start"][0], "the bases of public inputs")
-    print("key     ", hash_parts("zkbureau/scorecard-key/v1", data[:VK_BYTES], data[VK_BYTES:]).hex())
+    print("key     ", key_hash(data))
     return m, hashes
 
 
@@ -166,7 +188,10 @@ def main(path):
     with open(path, "rb") as file:
         data = file.read()
     try:
-        m, hashes = (verify_transcript if data[:8] == b"zkbparam" else verify_key)(data)
+        if path.endswith(".json"):
+            m, hashes = verify_vectors(data)
+        else:
+            m, hashes = (verify_transcript if data[:8] == b"zkbparam" else verify_key)(data)
     except (Refused, DecodeError, UnicodeDecodeError) as error:
         print("refused:", error)
         return 1

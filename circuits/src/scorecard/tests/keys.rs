@@ -193,7 +193,7 @@ fn a_key_says_where_it_comes_from() {
 }
 
 /// A key as a ceremony of two would make it, from secrets that the test knows.
-fn ceremony() -> &'static (ark_groth16::ProvingKey<Bn254>, Minutes) {
+pub(super) fn ceremony() -> &'static (ark_groth16::ProvingKey<Bn254>, Minutes) {
     static MADE: OnceLock<(ark_groth16::ProvingKey<Bn254>, Minutes)> = OnceLock::new();
     MADE.get_or_init(|| {
         let shares = shares();

@@ -67,6 +67,24 @@ struct TestKey {
     verifying_key: String,
 }
 
+/// The verifying key of a ceremony with its minutes.
+#[derive(Serialize, Deserialize)]
+struct CeremonyKey {
+    contributors: Vec<String>,
+    hash: String,
+    /// Key and origin.
+    file: String,
+    bad: Vec<Flip>,
+}
+
+/// A changed byte.
+#[derive(Serialize, Deserialize)]
+struct Flip {
+    what: String,
+    at: usize,
+    xor: u8,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Bad {
     test_key: u64,
@@ -204,4 +222,45 @@ fn committed_vectors_verify_or_not() {
     for case in &bad.cases {
         assert_eq!(case.verify(&ready), Err(VerifyError), "{}", case.what);
     }
+}
+
+#[test]
+fn the_key_of_a_ceremony() {
+    let (pk, minutes) = super::keys::ceremony();
+    let key = VerifyingKey::of_ceremony(pk.vk.clone(), minutes.clone()).expect("complete");
+    let file = key.to_file();
+    let own = VerifyingKey::BYTES;
+    // Origin: version, variant, title, size; number of contributions; name, previous.
+    let first = own + 2 + (4 + 4) + 1 + 4;
+    let flip = |what: &str, at, xor| Flip {
+        what: what.into(),
+        at,
+        xor,
+    };
+    let bad = vec![
+        flip("another alpha", 0, 1),
+        flip("another base", own - 32, 1),
+        flip("another version", own, 1),
+        flip("another origin", own + 1, 1),
+        flip("another title", own + 6, 1),
+        flip("another size", own + 10, 1),
+        flip("another name", first + 4, 2),
+        flip("another past", first + 5, 1),
+        flip("other vectors", first + 5 + 32, 1),
+        flip("another tau", first + 5 + 64, 1),
+        flip("another proof", first + 5 + 64 + 96 + 32, 1),
+        flip("another proof of delta", file.len() - 1, 1),
+    ];
+    for Flip { what, at, xor } in &bad {
+        let mut changed = file.clone();
+        changed[*at] ^= xor;
+        assert!(VerifyingKey::read(&changed).is_err(), "{what}");
+    }
+    let vector = CeremonyKey {
+        contributors: minutes.powers.iter().map(|c| c.name.clone()).collect(),
+        hash: hex::encode(key.hash()),
+        file: hex::encode(&file),
+        bad,
+    };
+    committed("scorecard_ceremony_key", &vector);
 }
