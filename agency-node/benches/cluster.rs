@@ -27,6 +27,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -212,33 +213,44 @@ fn main() {
 
     let before = Reading::of(&drill);
     let chain = drill.chain();
-    let mut waits = Vec::new();
+    let (waits, done) = (Mutex::new(Vec::new()), AtomicBool::new(false));
     let after = std::thread::scope(|scope| {
         for (node, batches) in batches.iter().enumerate() {
-            let url = drill.url(node);
-            scope.spawn(move || hand_in(&url, batches));
+            let (url, waits, done, chain) = (drill.url(node), &waits, &done, &chain);
+            scope.spawn({
+                let url = url.clone();
+                move || hand_in(&url, batches)
+            });
+            scope.spawn(move || {
+                for number in (node as u64..).step_by(4) {
+                    if done.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let took = inquire(&url, chain, number);
+                    waits.lock().unwrap().push(took);
+                    std::thread::sleep(PAUSE);
+                }
+            });
         }
         loop {
             let now = Reading::of(&drill);
             if now.records == total {
+                done.store(true, Ordering::Relaxed);
                 break now;
             }
             assert!(now.at - before.at < LONG * 4, "{} records", now.records);
-            // Through every node in turn.
-            let url = drill.url(waits.len() % 4);
-            waits.push(inquire(&url, &chain, waits.len()));
             std::thread::sleep(PAUSE);
         }
     });
-    report(&before, &after, &proving, waits);
+    report(&before, &after, &proving, waits.into_inner().unwrap());
     drill.agree();
     drill.stop();
 }
 
 /// Anchors a consent, then posts an inquiry: how long the inquiry takes to be final.
-fn inquire(url: &str, chain: &ChainId, number: usize) -> Duration {
+fn inquire(url: &str, chain: &ChainId, number: u64) -> Duration {
     let mut seed = [7; 32];
-    seed[..8].copy_from_slice(&(number as u64).to_le_bytes());
+    seed[..8].copy_from_slice(&number.to_le_bytes());
     let key = SecretKey::from_seed(&seed);
     let anchor = AnchorConsent {
         commitment: AnchorConsent::commitment(&seed, 0, &seed),
