@@ -14,7 +14,7 @@ use zkbureau_ledger::keys::PublicKey;
 
 use super::Api;
 use super::problem::Problem;
-use super::quota::{Buckets, Client};
+use super::quota::{Buckets, Client, Over};
 use super::settings::{Quota, Settings};
 use super::signature::base::Message;
 use super::signature::digest::ContentDigest;
@@ -59,6 +59,22 @@ impl Caller {
             "sign the request with one of the node's operator_keys (spec/http.md)",
         ))
     }
+
+    /// A stranger at an address.
+    #[cfg(test)]
+    pub fn at(address: [u8; 4]) -> Self {
+        Self {
+            client: Client::of(address.into()),
+            operator: false,
+            free: false,
+            digest: None,
+        }
+    }
+
+    /// The client, if it is counted.
+    pub fn counted(&self) -> Option<Client> {
+        (!self.free).then_some(self.client)
+    }
 }
 
 /// What is known about callers.
@@ -86,17 +102,17 @@ impl Callers {
 
     /// Counts a consent anchor.
     pub fn count_anchor(&self, caller: &Caller) -> Result<(), Problem> {
-        if caller.free {
-            return Ok(());
+        match caller.counted() {
+            Some(client) => count(&self.anchors, client, "consent anchors"),
+            None => Ok(()),
         }
-        count(&self.anchors, caller.client, "consent anchors")
     }
 
     fn count_request(&self, caller: &Caller) -> Result<(), Problem> {
-        if caller.free {
+        let Some(client) = caller.counted() else {
             return Ok(());
-        }
-        let buckets = match caller.client {
+        };
+        let buckets = match client {
             Client::Key(_) => &self.keys,
             Client::Address(_) => &self.addresses,
         };
@@ -105,10 +121,11 @@ impl Callers {
 }
 
 fn count(buckets: &Buckets, client: Client, what: &'static str) -> Result<(), Problem> {
-    buckets.take(client).map_err(|seconds| {
-        let quota = buckets.quota();
-        Problem::quota(what, quota.per_second, seconds)
-    })
+    buckets.take(client).map_err(|over| over_quota(&over, what))
+}
+
+fn over_quota(over: &Over, what: &'static str) -> Problem {
+    Problem::quota(what, over.quota.per_second, over.seconds)
 }
 
 /// Finds out who asks, counts the request, and lets it pass.

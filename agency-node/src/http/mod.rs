@@ -8,7 +8,7 @@
 //! - `serve`, `tls`, `stream`: connections, their bounds and timeouts; `settings`;
 //! - `routes`, `openapi`: what is served, and its description;
 //! - `ledger`, `transactions`, `agencies`, `status`, `governance`, `events`, `health`: the handlers;
-//! - `caller`, `signature`, `quota`: who asks, and how often;
+//! - `caller`, `signature`, `quota`, `shares`: who asks, how often, and how much at once;
 //! - `problem`, `body`, `idempotency`, `gate`, `metrics`: what handlers share.
 //!
 //! Nothing about a person is ever part of a URL, so nothing about a person is in an access log.
@@ -30,6 +30,7 @@ mod quota;
 mod routes;
 mod serve;
 pub mod settings;
+mod shares;
 pub mod signature;
 mod status;
 mod stream;

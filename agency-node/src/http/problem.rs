@@ -232,6 +232,20 @@ impl Problem {
         problem
     }
 
+    /// 429: one client holds as much of something as it may at once. `what` are counted.
+    pub fn share(field: impl Into<String>, limit: u64, what: &str) -> Self {
+        let mut problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "quota",
+            "Too many requests",
+            format!("one client may have {limit} {what} at once"),
+        )
+        .field(field)
+        .limit(limit);
+        problem.0.retry_after_s = Some(1);
+        problem
+    }
+
     /// 429: the queue of transactions is full.
     pub fn queue_full(what: &'static str, limit: u64, retry_after: Duration) -> Self {
         let mut problem = Self::new(
