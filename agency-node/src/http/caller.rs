@@ -18,11 +18,11 @@ use super::quota::{Buckets, Client, Over};
 use super::settings::{Quota, Settings};
 use super::signature::base::Message;
 use super::signature::digest::ContentDigest;
-use super::signature::policy::{self, Claims, NonceError, Nonces};
+use super::signature::policy::{self, MAX_NONCES, MAX_NONCES_OF_KEY, NonceError, Nonces};
 use super::signature::{SignatureError, Signed};
 use crate::node::now;
 
-/// Signatures that do not verify, per address.
+/// Signatures that cannot be read or do not verify, per address.
 const BAD_SIGNATURES: Quota = Quota::new(1, 50);
 
 /// The connection that a request came over; put into every request by the server.
@@ -116,9 +116,20 @@ impl Callers {
             Client::Key(_) => &self.keys,
             Client::Address(_) => &self.addresses,
         };
-        count(buckets, caller.client, "requests")
+        count(buckets, client, "requests")
+    }
+
+    /// Counts a signature that did not hold against its address, and gives the problem to answer.
+    fn strike(&self, address: Client, problem: Problem) -> Problem {
+        match count(&self.bad_signatures, address, STRIKES) {
+            Ok(()) => problem,
+            Err(quota) => quota,
+        }
     }
 }
+
+/// What is counted in strikes.
+const STRIKES: &str = "signatures that do not verify";
 
 fn count(buckets: &Buckets, client: Client, what: &'static str) -> Result<(), Problem> {
     buckets.take(client).map_err(|over| over_quota(&over, what))
@@ -138,13 +149,11 @@ pub async fn identify(
         Ok(caller) => caller,
         Err(problem) => return problem.into_response(),
     };
-    if let Err(problem) = api.callers.count_request(&caller) {
-        return problem.into_response();
-    }
     request.extensions_mut().insert(caller);
     next.run(request).await
 }
 
+/// Who asks; the request is counted.
 fn recognise(api: &Api, request: &Request<Body>) -> Result<Caller, Problem> {
     let Some(peer) = request.extensions().get::<Peer>().copied() else {
         tracing::error!("a request without a connection");
@@ -158,18 +167,12 @@ fn recognise(api: &Api, request: &Request<Body>) -> Result<Caller, Problem> {
         free: here,
         digest: None,
     };
-    let signed = Signed::read(request.headers()).map_err(|e| problem(&e))?;
+    let callers = &api.callers;
+    let strike = |problem| callers.strike(address, problem);
+    let signed = Signed::read(request.headers()).map_err(|e| strike(problem(&e)))?;
     let Some(signed) = signed else {
+        callers.count_request(&caller)?;
         return Ok(caller);
-    };
-    // Verification costs time, and whoever sends what does not verify is known by address only.
-    let strike = |problem: Problem| match count(
-        &api.callers.bad_signatures,
-        address,
-        "signatures that do not verify",
-    ) {
-        Ok(()) => problem,
-        Err(quota) => quota,
     };
     let authority = authority(request, &peer, &api.settings).map_err(strike)?;
     let message = Message {
@@ -180,36 +183,42 @@ fn recognise(api: &Api, request: &Request<Body>) -> Result<Caller, Problem> {
         query: request.uri().query(),
         headers: request.headers(),
     };
-    let now = now();
     let claims =
-        policy::claims(&signed, &message, now).map_err(|e| strike(Problem::unsigned(e.0)))?;
+        policy::claims(&signed, &message, now()).map_err(|e| strike(Problem::unsigned(e.0)))?;
     let known = Known::find(api, &claims.key);
     if known == Known::Nobody {
         // It gives nothing, so nothing is verified: a stranger is an address.
+        callers.count_request(&caller)?;
         return Ok(caller);
     }
-    verify(api, &signed, &message, &claims).map_err(strike)?;
+    // Verifying costs time: not for an address whose signatures have not held too often.
+    let bad = callers.bad_signatures.check(address);
+    bad.map_err(|over| over_quota(&over, STRIKES))?;
+    verify(&signed, &message, &claims.key).map_err(|e| strike(problem(&e)))?;
     if request.method() != axum::http::Method::GET {
-        caller.digest = ContentDigest::read(request.headers()).map_err(|e| problem(&e))?;
+        caller.digest = ContentDigest::read(request.headers()).map_err(|e| strike(problem(&e)))?;
     }
     caller.client = Client::Key(claims.key);
     caller.operator |= known == Known::Operator;
+    // Counted before its nonce is remembered: a key over its quota does not fill the memory.
+    callers.count_request(&caller)?;
+    let nonce = callers.nonces.take(&claims, now());
+    nonce.map_err(|error| match error {
+        NonceError::Used => strike(Problem::unsigned("the nonce was used before")),
+        NonceError::KeyFull => {
+            let limit = MAX_NONCES_OF_KEY as u64;
+            Problem::share("nonce", limit, "signed requests within five minutes")
+        }
+        NonceError::Full => Problem::busy("too many signed requests")
+            .field("nonce")
+            .limit(MAX_NONCES as u64),
+    })?;
     Ok(caller)
 }
 
-fn verify(
-    api: &Api,
-    signed: &Signed,
-    message: &Message<'_>,
-    claims: &Claims,
-) -> Result<(), Problem> {
-    let key = VerifyingKey::from_bytes(claims.key.as_bytes())
-        .map_err(|_| problem(&SignatureError::Invalid))?;
-    signed.verify(message, &key).map_err(|e| problem(&e))?;
-    api.callers.nonces.take(claims, now()).map_err(|e| match e {
-        NonceError::Used => Problem::unsigned("the nonce was used before"),
-        NonceError::Full => Problem::busy("too many signed requests"),
-    })
+fn verify(signed: &Signed, message: &Message<'_>, key: &PublicKey) -> Result<(), SignatureError> {
+    let key = VerifyingKey::from_bytes(key.as_bytes()).map_err(|_| SignatureError::Invalid)?;
+    signed.verify(message, &key)
 }
 
 fn problem(error: &SignatureError) -> Problem {
