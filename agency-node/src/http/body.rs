@@ -47,7 +47,7 @@ pub async fn read(request: Request<Body>, limit: usize, api: &Api) -> Result<Vec
         .get::<Caller>()
         .and_then(|caller| caller.digest.clone());
     let kind = request.headers().get(header::CONTENT_TYPE);
-    if kind.is_some_and(|kind| kind != OCTETS) {
+    if kind.is_none_or(|kind| kind != OCTETS) {
         return Err(Problem::media_type(OCTETS));
     }
     let body = request.into_body();

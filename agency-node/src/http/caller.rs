@@ -1,11 +1,13 @@
 //! Who asks: an address, a known key that signed the request, or this machine itself. Decides
 //! quotas and what an operator may read (`spec/http.md`, "Signed requests" and "Quotas").
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::header;
+use axum::http::uri::Authority;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ed25519_dalek::VerifyingKey;
@@ -24,6 +26,8 @@ use crate::node::now;
 
 /// Signatures that cannot be read or do not verify, per address.
 const BAD_SIGNATURES: Quota = Quota::new(1, 50);
+/// Fields that tell of somebody further away: a page in a browser, or a client of a proxy.
+const FROM_ELSEWHERE: [&str; 5] = ["origin", "forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
 /// The connection that a request came over; put into every request by the server.
 #[derive(Clone, Copy, Debug)]
@@ -160,7 +164,7 @@ fn recognise(api: &Api, request: &Request<Body>) -> Result<Caller, Problem> {
         return Err(Problem::internal());
     };
     let address = Client::of(peer.remote.ip());
-    let here = api.settings.trust_loopback && is_loopback(peer.remote.ip());
+    let here = api.settings.trust_loopback && is_from_here(request, &peer);
     let mut caller = Caller {
         client: address,
         operator: here,
@@ -265,8 +269,35 @@ fn on_ledger(consortium: &Consortium, key: &PublicKey) -> bool {
     agencies.chain(issuers).chain(auditors).any(|k| k == key)
 }
 
-fn is_loopback(address: IpAddr) -> bool {
-    address.to_canonical().is_loopback()
+/// Whether a request comes from a program of this machine that means this machine: over loopback,
+/// addressed to it, and not passed on. A page in a browser here names its own origin, or after DNS
+/// rebinding its own host; a proxy mostly names its client.
+fn is_from_here(request: &Request<Body>, peer: &Peer) -> bool {
+    let headers = request.headers();
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok());
+    peer.remote.ip().to_canonical().is_loopback()
+        && host.is_some_and(is_loopback_name)
+        && hosts.next().is_none()
+        && (request.uri().authority()).is_none_or(|named| is_loopback_name(named.as_str()))
+        && !FROM_ELSEWHERE
+            .iter()
+            .any(|name| headers.contains_key(*name))
+}
+
+/// Whether an authority, with or without a port, is `localhost` or a loopback address.
+fn is_loopback_name(text: &str) -> bool {
+    let Ok(authority) = text.parse::<Authority>() else {
+        return false;
+    };
+    let host = authority.host();
+    let v6 = |host: &str| -> Option<Ipv6Addr> {
+        host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+    };
+    !text.contains('@')
+        && (host.eq_ignore_ascii_case("localhost")
+            || v6(host).is_some_and(|v6| IpAddr::V6(v6).to_canonical().is_loopback())
+            || (host.parse::<Ipv4Addr>()).is_ok_and(|v4| v4.is_loopback()))
 }
 
 /// The authority that a signed request is addressed to, which must be this node: otherwise one
@@ -303,4 +334,67 @@ fn authority(request: &Request<Body>, peer: &Peer, settings: &Settings) -> Resul
         "the request is addressed to another authority than this node's (http.names)",
     )
     .field("host"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(fields: &[(&str, &str)]) -> Request<Body> {
+        let mut request = Request::builder().uri("/metrics");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        request.body(Body::empty()).expect("a request")
+    }
+
+    fn peer(remote: &str) -> Peer {
+        Peer {
+            remote: remote.parse().expect("an address"),
+            local: "127.0.0.1:7600".parse().expect("an address"),
+            tls: false,
+        }
+    }
+
+    #[test]
+    fn this_machine_is_who_names_it_and_is_not_passed_on() {
+        let here = peer("127.0.0.1:50000");
+        for host in [
+            "localhost",
+            "LOCALHOST:7600",
+            "127.0.0.1",
+            "127.8.8.8:1",
+            "[::1]",
+            "[::1]:7600",
+        ] {
+            assert!(is_from_here(&request(&[("host", host)]), &here), "{host}");
+            for field in FROM_ELSEWHERE {
+                let passed = request(&[("host", host), (field, "null")]);
+                assert!(!is_from_here(&passed, &here), "{field}");
+            }
+            let far = peer("192.0.2.1:50000");
+            assert!(!is_from_here(&request(&[("host", host)]), &far));
+        }
+        for host in [
+            "evil.example:7600",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "192.0.2.1:7600",
+            "[2001:db8::1]",
+            "::1",
+            "x@localhost",
+            "localhost@evil.example",
+            "",
+        ] {
+            assert!(!is_from_here(&request(&[("host", host)]), &here), "{host}");
+        }
+        assert!(!is_from_here(&request(&[]), &here));
+        let twice = [("host", "localhost"), ("host", "localhost")];
+        assert!(!is_from_here(&request(&twice), &here));
+        let mut absolute = request(&[("host", "localhost")]);
+        *absolute.uri_mut() = "http://evil.example/metrics".parse().expect("a URI");
+        assert!(!is_from_here(&absolute, &here));
+        let mapped = peer("[::ffff:127.0.0.1]:50000");
+        assert!(is_from_here(&request(&[("host", "localhost")]), &mapped));
+    }
 }

@@ -8,7 +8,7 @@ use zkbureau_circuits::encoding::Document;
 
 use crate::server::Served;
 use crate::signing::{Signing, send};
-use crate::support::http::{get, request};
+use crate::support::http::{get, raw, request};
 
 const TRANSACTIONS: &str = "/v1/transactions";
 
@@ -206,6 +206,94 @@ fn strangers_cannot_make_the_node_verify_signatures_for_ever() {
         200,
         "unsigned requests go on"
     );
+    let start = Instant::now();
+    while good() != 200 {
+        assert!(start.elapsed() < Duration::from_secs(30), "for ever");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    headers[2].1 = "sig=(((".into();
+    let statuses: Vec<u16> = (0..80)
+        .map(|_| send(&served, "GET", "/v1/status", &headers, &[]).status)
+        .collect();
+    assert!(statuses.contains(&429), "{statuses:?}");
+}
+
+#[test]
+fn a_request_over_its_keys_quota_does_not_use_up_its_nonce() {
+    let known = Signing::new(5);
+    let served = Served::new(Settings {
+        client_keys: vec![known.public()],
+        quota: Quotas {
+            key: Quota::new(1, 1),
+            ..Quotas::default()
+        },
+        ..Settings::default()
+    });
+    let headers = loop {
+        let headers = known.headers(&served, "GET", "/v1/status", &[]);
+        if send(&served, "GET", "/v1/status", &headers, &[]).status == 429 {
+            break headers;
+        }
+    };
+    let start = Instant::now();
+    let status = loop {
+        match send(&served, "GET", "/v1/status", &headers, &[]).status {
+            429 => std::thread::sleep(Duration::from_millis(100)),
+            status => break status,
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "for ever");
+    };
+    assert_eq!(status, 200);
+}
+
+/// What a page in a browser on the operator's machine can send, and a client of a proxy there.
+#[test]
+fn only_who_means_this_machine_is_its_operator() {
+    let served = Served::with(Settings::default());
+    let fields = |field| [("host", served.address()), field];
+    let ask = |headers: &[(&str, &str)]| request(&served.url, "GET", "/metrics", headers, &[]);
+    let register = |headers: &[(&str, &str)]| {
+        request(
+            &served.url,
+            "POST",
+            "/v1/agencies/1/cards",
+            headers,
+            &[1; 9],
+        )
+    };
+    assert_eq!(ask(&[]).status, 200);
+    assert_eq!(register(&[]).problem(400)["field"], "body");
+    for passed in [
+        ("origin", "http://evil.example"),
+        ("origin", "null"),
+        ("forwarded", "for=192.0.2.1"),
+        ("x-forwarded-for", "192.0.2.1"),
+        ("x-real-ip", "192.0.2.1"),
+        ("via", "1.1 proxy"),
+    ] {
+        let passed = fields(passed);
+        ask(&passed).problem(401);
+        register(&passed).problem(401);
+        let status = request(&served.url, "GET", "/v1/status", &passed, &[]);
+        assert!(status.json()["node"].is_null(), "{passed:?}");
+    }
+    // DNS rebinding: the connection is to this machine, the name is not.
+    let rebound = [("host", "evil.example:7600")];
+    ask(&rebound).problem(401);
+    register(&rebound).problem(401);
+    // A form can be posted without being asked first, but not as canonical bytes.
+    let body = served.anchor().to_bytes();
+    for kind in ["text/plain", "application/x-www-form-urlencoded", ""] {
+        let headers = [("content-type", kind)];
+        let refused = request(&served.url, "POST", TRANSACTIONS, &headers, &body);
+        assert_eq!(refused.problem(415)["field"], "content-type");
+    }
+    let head = format!(
+        "POST {TRANSACTIONS} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let refused = raw(&served.url, head.as_bytes(), &body);
+    assert_eq!(refused.problem(415)["field"], "content-type");
 }
 
 #[test]

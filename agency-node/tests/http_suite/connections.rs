@@ -67,7 +67,7 @@ fn whoever_sends_slowly_is_cut_off_in_every_phase() {
     // A body that never ends.
     let mut stream = connect(&served);
     stream
-        .write_all(b"POST /v1/transactions HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nabc")
+        .write_all(b"POST /v1/transactions HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream\r\ncontent-length: 100\r\n\r\nabc")
         .unwrap();
     let (said, _) = closed_after(stream);
     assert!(said.starts_with("HTTP/1.1 408"), "{said}");
@@ -89,7 +89,7 @@ fn whoever_does_not_read_is_cut_off() {
     stream.set_write_timeout(Some(SOON)).unwrap();
     let start = Instant::now();
     // Requests without reading a single answer: buffers fill, then the server gives up.
-    let request = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(64);
+    let request = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(64);
     let cut = loop {
         if stream.write_all(&request).is_err() {
             break true;
