@@ -13,6 +13,7 @@ use zkbureau_ledger::RocksStore;
 use zkbureau_ledger::document::ask::AgencyAsk;
 use zkbureau_ledger::document::audit::AuditAsk;
 
+use super::body::Received;
 use super::caller::Caller;
 use super::ledger::Part;
 use super::openapi::Canonical;
@@ -93,7 +94,7 @@ async fn answer(
 ) -> Result<Response, Problem> {
     let agency = find(api, agency)?;
     let key = idempotency::key(request.headers())?;
-    let bytes: Arc<[u8]> = body::read(request, kind.max_bytes(), api).await?.into();
+    let bytes = Arc::new(body::read(request, kind.max_bytes(), api).await?);
     let route = format!("{:?}/{}", kind.ask(), agency.0);
     let run = || async {
         let answer = match api.node.agencies.get(&agency) {
@@ -113,7 +114,7 @@ async fn answer(
 async fn here(
     api: &Api,
     agency: Arc<Agency<RocksStore>>,
-    bytes: Arc<[u8]>,
+    bytes: Arc<Received>,
     kind: Kind,
 ) -> Result<Vec<u8>, Problem> {
     let answer = || {

@@ -129,7 +129,7 @@ fn router(api: &Arc<Api>) -> Router {
 async fn limit_time(request: Request<Body>, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Problem::timeout(REQUEST_TIMEOUT.as_secs()).into_response(),
+        Err(_) => Problem::timeout("request", REQUEST_TIMEOUT.as_secs()).into_response(),
     }
 }
 

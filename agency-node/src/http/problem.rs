@@ -139,14 +139,15 @@ impl Problem {
         .field("method")
     }
 
-    /// 408: the request took too long to arrive or to answer.
-    pub fn timeout(limit_s: u64) -> Self {
+    /// 408: the request took too long to arrive (`body`) or to answer (`request`).
+    pub fn timeout(field: &'static str, limit_s: u64) -> Self {
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
             "timeout",
             "Timeout",
             format!("the request was not finished within {limit_s} seconds"),
         )
+        .field(field)
         .limit(limit_s)
     }
 
