@@ -57,6 +57,7 @@ use self::idempotency::Memory;
 use self::metrics::Metrics;
 use self::problem::Problem;
 pub use self::settings::{Settings, SettingsError};
+use self::shares::Shares;
 pub use self::status::Status;
 use self::tls::Certificates;
 use crate::node::Node;
@@ -68,6 +69,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Asks that wait for other nodes at once.
 const MAX_FORWARDS: usize = 128;
+/// Of these, one client's.
+const MAX_FORWARDS_OF_ONE: usize = 16;
 
 /// What handlers share.
 pub struct Api {
@@ -79,6 +82,7 @@ pub struct Api {
     answers: Gate,
     /// Asks that wait for other nodes.
     forwards: Semaphore,
+    forward_shares: Arc<Shares>,
     /// Reads of the ledger.
     reads: Gate,
     /// Memory for bodies.
@@ -100,6 +104,7 @@ impl Api {
             checks: Gate::new("checking transactions", workers, 256),
             answers: Gate::new("answering", workers, 128),
             forwards: Semaphore::new(MAX_FORWARDS),
+            forward_shares: Shares::new(MAX_FORWARDS_OF_ONE),
             reads: Gate::new("reading", 4 * workers, 512),
             bodies: Budget::new(),
             memory: Arc::default(),
