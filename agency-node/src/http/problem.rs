@@ -310,15 +310,18 @@ impl Problem {
         problem
     }
 
-    /// Whether the same request would fare the same next time.
+    /// Whether the same request would fare the same next time, and finding that out again costs work.
     pub fn is_final(&self) -> bool {
         let status = self.0.status;
-        // A refusal may have been for want of a block or of an anchor.
+        // A refusal may have been for want of a block or of an anchor; what cannot be read costs
+        // as little the next time.
         !self.0.transient
             && status.is_client_error()
             && !matches!(
                 status,
-                StatusCode::FORBIDDEN
+                StatusCode::BAD_REQUEST
+                    | StatusCode::PAYLOAD_TOO_LARGE
+                    | StatusCode::FORBIDDEN
                     | StatusCode::REQUEST_TIMEOUT
                     | StatusCode::TOO_MANY_REQUESTS
                     | StatusCode::NOT_FOUND

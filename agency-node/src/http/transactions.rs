@@ -149,12 +149,25 @@ fn wait(
 /// A transaction that was not taken.
 pub fn queue_problem(error: &QueueError) -> Problem {
     match error {
-        QueueError::Refused(error) if is_lasting(error) => transaction_problem(error),
+        QueueError::Refused(error) if is_lasting(error) && !is_of_keys(error) => {
+            transaction_problem(error)
+        }
         QueueError::Refused(error) => transaction_problem(error).transient(),
         QueueError::Full(full) => Problem::queue_full(full.what, full.limit, full.retry_after),
         QueueError::Stopping => Problem::busy("the node is shutting down"),
         QueueError::Ledger(error) => ledger_problem(error),
     }
+}
+
+/// Whether a transaction was refused by the keys that the ledger names now: it may name others
+/// after a block.
+fn is_of_keys(error: &TxError) -> bool {
+    matches!(
+        error,
+        TxError::Signature {
+            key: "validator" | "auditor"
+        }
+    )
 }
 
 /// Names the field that is wrong, and its limit where it has one.
