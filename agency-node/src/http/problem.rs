@@ -255,6 +255,7 @@ impl Problem {
             "Too many transactions are waiting",
             format!("the queue holds at most {limit} {what}; try again in a moment"),
         )
+        .field(what)
         .limit(limit);
         // Whole seconds, and never at once.
         let seconds = retry_after.as_secs_f64().ceil().max(1.0);

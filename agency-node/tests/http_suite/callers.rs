@@ -407,6 +407,7 @@ fn a_full_queue_says_when_to_come_back() {
     let problem = answer.problem(429);
     assert_eq!(problem["type"], "urn:zkbureau:problem:queue-full", "{full}");
     assert!(problem["limit"].as_u64().is_some());
+    assert!(problem["field"].is_string(), "{problem}");
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!(wait >= 1);
     assert_eq!(get(&served.url, "/v1/status").status, 200);
