@@ -90,20 +90,9 @@ fn describe(node: &Node, id: ProposalId) -> Result<Value, Failure> {
         .proposal(tip, id)?
         .context("the proposal is not on the ledger")?;
     let validators = node.ledger.consortium().validator_set();
-    // A vote counts while its key is the agency's.
-    let counts = |ballot: &&zkbureau_ledger::state::Ballot| {
-        validators
-            .get(ballot.agency)
-            .is_some_and(|v| v.key == ballot.key)
-    };
-    let power: u128 = state
-        .ballots
-        .iter()
-        .filter(counts)
-        .filter_map(|ballot| validators.get(ballot.agency))
-        .map(|v| u128::from(v.power))
-        .sum();
-    let votes: Vec<_> = state.ballots.iter().map(|ballot| ballot.agency).collect();
+    let voters = || state.voters(&validators);
+    let power: u128 = voters().map(|v| u128::from(v.power)).sum();
+    let votes: Vec<_> = voters().map(|v| v.agency).collect();
     Ok(json!({
         "proposal": id,
         "title": state.proposal.title,

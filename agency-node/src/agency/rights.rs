@@ -78,7 +78,14 @@ impl<S: Store> Agency<S> {
 
     /// Everything that a fact ask needs, and counts it.
     pub(super) fn grant(&self, ask: &AgencyAsk, facts: &FactsAsk) -> Result<Granted, AnswerError> {
-        let header = self.inquiry_header(facts.height)?;
+        let header = match self.inquiry_header(facts.height) {
+            // Whoever is told this may be waited for: not a stranger who only names a height ahead.
+            Err(refusal @ Refusal::NotYet { .. }) => {
+                self.check_identity(ask, self.ledger.tip().time_ms)?;
+                return Err(refusal.into());
+            }
+            header => header?,
+        };
         self.check_identity(ask, header.time_ms)?;
         let rules = self.rules_at(facts.height).map_err(|error| match error {
             AgencyError::Ledger(LedgerError::Pruned { .. }) => Refusal::Height,

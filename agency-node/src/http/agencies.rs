@@ -13,11 +13,12 @@ use zkbureau_ledger::RocksStore;
 use zkbureau_ledger::document::ask::AgencyAsk;
 use zkbureau_ledger::document::audit::AuditAsk;
 
+use super::body::Received;
 use super::caller::Caller;
 use super::ledger::Part;
 use super::openapi::Canonical;
 use super::problem::Problem;
-use super::{Api, Shared, body, idempotency};
+use super::{Api, MAX_FORWARDS, Shared, body, idempotency};
 use crate::agency::{Agency, AnswerError};
 use crate::network::AskKind;
 use crate::node::{ASK_DEADLINE, AskError};
@@ -93,12 +94,12 @@ async fn answer(
 ) -> Result<Response, Problem> {
     let agency = find(api, agency)?;
     let key = idempotency::key(request.headers())?;
-    let bytes: Arc<[u8]> = body::read(request, kind.max_bytes(), api).await?.into();
+    let bytes = Arc::new(body::read(request, kind.max_bytes(), api).await?);
     let route = format!("{:?}/{}", kind.ask(), agency.0);
     let run = || async {
         let answer = match api.node.agencies.get(&agency) {
             Some(agency) => here(api, agency.clone(), bytes.clone(), kind).await?,
-            None => elsewhere(api, agency, bytes.to_vec(), kind).await?,
+            None => elsewhere(api, caller, agency, bytes.to_vec(), kind).await?,
         };
         Ok(body::octets_reply(answer))
     };
@@ -113,7 +114,7 @@ async fn answer(
 async fn here(
     api: &Api,
     agency: Arc<Agency<RocksStore>>,
-    bytes: Arc<[u8]>,
+    bytes: Arc<Received>,
     kind: Kind,
 ) -> Result<Vec<u8>, Problem> {
     let answer = || {
@@ -130,14 +131,19 @@ async fn here(
 /// Another node answers. What it is asked is sealed to it, so it only passes through here.
 async fn elsewhere(
     api: &Api,
+    caller: &Caller,
     agency: AgencyId,
     bytes: Vec<u8>,
     kind: Kind,
 ) -> Result<Vec<u8>, Problem> {
-    let _place = api
-        .forwards
-        .try_acquire()
-        .map_err(|_| Problem::busy("too many requests wait for other agencies"))?;
+    let shares = &api.forward_shares;
+    let over = || Problem::share("agency", shares.each(), "requests to other agencies");
+    let _share = shares.take(caller.counted(), 1).ok_or_else(over)?;
+    let _place = api.forwards.try_acquire().map_err(|_| {
+        Problem::busy("too many requests wait for other agencies")
+            .field("agency")
+            .limit(MAX_FORWARDS as u64)
+    })?;
     api.node
         .ask(agency, kind.ask(), bytes)
         .await
@@ -190,6 +196,33 @@ fn problem(error: AnswerError) -> Problem {
             detail,
         } => malformed(field.to_owned(), limit, detail),
         AnswerError::Refused(_) => Problem::refused(),
-        AnswerError::Unavailable => Problem::busy("the agency cannot answer at the moment"),
+        AnswerError::Unavailable => {
+            Problem::busy("the agency cannot answer at the moment").field("agency")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{MAX_FORWARDS_OF_ONE, Settings};
+    use super::*;
+    use crate::node::testing;
+
+    #[tokio::test]
+    async fn one_client_has_a_share_of_what_waits_for_other_agencies() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let node = Arc::new(testing::node(directory.path()));
+        let api = Api::new(node, Settings::default());
+        let ask = async |caller: &Caller| {
+            let asked = elsewhere(&api, caller, AgencyId(9), Vec::new(), Kind::Ask).await;
+            asked.expect_err("there is no such agency").status()
+        };
+        let (one, other) = (Caller::at([192, 0, 2, 1]), Caller::at([192, 0, 2, 2]));
+        let waiting = api.forward_shares.take(one.counted(), MAX_FORWARDS_OF_ONE);
+        assert!(waiting.is_some());
+        assert_eq!(ask(&one).await, 429);
+        assert_eq!(ask(&other).await, 404);
+        drop(waiting);
+        assert_eq!(ask(&one).await, 404);
     }
 }

@@ -17,6 +17,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -29,13 +30,17 @@ use zkbureau_circuits::encoding::Digest32;
 use zkbureau_ledger::LedgerError;
 use zkbureau_ledger::ids::{Height, TimeMs, TxHash};
 
+use super::caller::Caller;
 use super::metrics::Open;
 use super::problem::Problem;
+use super::shares::{Share, Shares};
 use super::{Api, Shared};
 use crate::node::Node;
 
 /// Events that a subscriber may be behind before it is dropped.
 const QUEUE: usize = 256;
+/// Listeners of one client.
+const MAX_OF_ONE: usize = 8;
 /// Blocks that a returning client may have missed.
 const MAX_RESUME: u64 = 10_000;
 /// A silent stream shows that it lives.
@@ -79,6 +84,10 @@ struct Event {
 pub struct Events {
     sender: broadcast::Sender<Event>,
     places: Arc<Semaphore>,
+    limit: u64,
+    shares: Arc<Shares>,
+    /// Returning clients that are still told what they missed: one of each reads blocks at a time.
+    resuming: Arc<Shares>,
 }
 
 impl Events {
@@ -87,6 +96,9 @@ impl Events {
         Self {
             sender: broadcast::Sender::new(QUEUE),
             places: Arc::new(Semaphore::new(subscribers)),
+            limit: subscribers as u64,
+            shares: Shares::new(MAX_OF_ONE),
+            resuming: Shares::new(1),
         }
     }
 
@@ -137,14 +149,14 @@ impl Events {
 }
 
 fn block_event(node: &Node, height: Height) -> Result<Option<Event>, LedgerError> {
-    let Some(block) = node.ledger.block(height)? else {
+    let Some((header, transactions)) = node.ledger.block_summary(height)? else {
         return Ok(None);
     };
     let data = BlockEvent {
         height,
-        time_ms: block.header.time_ms,
-        transactions: block.transactions.len() as u64,
-        state_root: block.header.state_root,
+        time_ms: header.time_ms,
+        transactions: transactions.into(),
+        state_root: header.state_root,
     };
     let data = serde_json::to_string(&data).expect("plain data");
     Ok(Some(Event {
@@ -165,13 +177,33 @@ fn refused_event(hash: TxHash) -> Event {
 #[utoipa::path(get, path = "/v1/events", tag = "ledger",
     params(("Last-Event-ID" = Option<u64>, Header, description = "Start after this height")),
     responses((status = 200, description = "A stream of `block` and `refused` events", content_type = "text/event-stream", body = BlockEvent)))]
-pub async fn events(State(api): Shared, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn events(
+    State(api): Shared,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let after = match headers.get("last-event-id") {
         None => None,
         Some(value) => Some(last_event_id(value, api.node.ledger.tip().height)?),
     };
-    let place = api.events.places.clone().try_acquire_owned();
-    let place = place.map_err(|_| Problem::busy("too many subscribers").field("subscribers"))?;
+    let (events, client) = (&api.events, caller.counted());
+    let over = |shares: &Shares, what| Problem::share("subscribers", shares.each(), what);
+    let share = events.shares.take(client, 1);
+    let share = share.ok_or_else(|| over(&events.shares, "streams of events"))?;
+    let resuming = match after {
+        None => None,
+        Some(_) => Some(
+            events
+                .resuming
+                .take(client, 1)
+                .ok_or_else(|| over(&events.resuming, "streams that are told what they missed"))?,
+        ),
+    };
+    let place = events.places.clone().try_acquire_owned().map_err(|_| {
+        Problem::busy("too many subscribers")
+            .field("subscribers")
+            .limit(events.limit)
+    })?;
     // Subscribed before the tip is read, so that no block falls between the two.
     let queue = api.events.sender.subscribe();
     let from = after.unwrap_or_else(|| api.node.ledger.tip().height);
@@ -180,7 +212,8 @@ pub async fn events(State(api): Shared, headers: HeaderMap) -> Result<Response, 
         queue,
         told: from,
         caught_up: false,
-        _held: (place, api.metrics.open_stream()),
+        resuming,
+        _held: (place, share, api.metrics.open_stream()),
     };
     let stream = stream::unfold(subscriber, Subscriber::next);
     let headers = [
@@ -215,7 +248,9 @@ struct Subscriber {
     told: Height,
     /// Whether the queue is enough from here on.
     caught_up: bool,
-    _held: (OwnedSemaphorePermit, Open),
+    /// Until then.
+    resuming: Option<Share>,
+    _held: (OwnedSemaphorePermit, Share, Open),
 }
 
 type Item = Result<Bytes, Infallible>;
@@ -223,10 +258,12 @@ type Item = Result<Bytes, Infallible>;
 impl Subscriber {
     async fn next(mut self) -> Option<(Item, Self)> {
         if !self.caught_up {
-            if let Some(text) = self.missed().await {
+            // An error: there is a gap that only a new subscription can fill, from the last height told.
+            if let Some(text) = self.missed().await.ok()? {
                 return Some((Ok(text), self));
             }
             self.caught_up = true;
+            self.resuming = None;
         }
         let mut stopping = self.api.node.watch();
         loop {
@@ -252,7 +289,7 @@ impl Subscriber {
     }
 
     /// The next block between the last one told and the newest.
-    async fn missed(&mut self) -> Option<Bytes> {
+    async fn missed(&mut self) -> Result<Option<Bytes>, Problem> {
         while self.told < self.api.node.ledger.tip().height && !self.api.node.is_stopping() {
             let height = Height(self.told.0 + 1);
             let node = self.api.node.clone();
@@ -262,13 +299,93 @@ impl Subscriber {
                     Problem::internal()
                 })
             });
-            // Too busy now: it comes back.
-            let event = event.await.ok()?;
+            let event = event.await?;
             self.told = height;
             if let Some(event) = event {
-                return Some(event.text);
+                return Ok(Some(event.text));
             }
         }
-        None
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+    use rand_core::OsRng;
+
+    use super::*;
+    use crate::http::Settings;
+    use crate::http::gate::Gate;
+    use crate::node::testing;
+    use crate::vault::AgencyKeys;
+
+    /// A node with three blocks.
+    fn api(folder: &std::path::Path) -> Api {
+        let keys = AgencyKeys::random(&mut OsRng);
+        let node = testing::node_of(folder, &keys);
+        for _ in 0..3 {
+            testing::block(&node, &keys);
+        }
+        Api::new(Arc::new(node), Settings::default())
+    }
+
+    async fn ask(api: &Arc<Api>, after: Option<u64>) -> Result<Response, Problem> {
+        let caller = Caller::at([192, 0, 2, 1]);
+        let mut headers = HeaderMap::new();
+        if let Some(height) = after {
+            headers.insert("last-event-id", height.into());
+        }
+        events(State(api.clone()), Extension(caller), headers).await
+    }
+
+    /// The heights of the next events, as long as they are there at once.
+    async fn heights(response: Response, count: usize) -> Vec<String> {
+        let stream = response.into_body().into_data_stream().take(count);
+        stream
+            .map(|text| {
+                let text = text.expect("never fails");
+                let text = String::from_utf8_lossy(&text).into_owned();
+                text.lines().next().unwrap_or_default().to_owned()
+            })
+            .collect()
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_when_a_block_cannot_be_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let good = Arc::new(api(&directory.path().join("good")));
+        let response = ask(&good, Some(1)).await.expect("a stream");
+        assert_eq!(heights(response, 2).await, ["id: 2", "id: 3"]);
+        // Every read is refused: the end, and not silence until the next block.
+        let mut busy = api(&directory.path().join("busy"));
+        busy.reads = Gate::new("reading", 1, 0);
+        let response = ask(&Arc::new(busy), Some(1)).await.expect("a stream");
+        let ended = tokio::time::timeout(KEEP_ALIVE / 3, heights(response, 2)).await;
+        assert_eq!(ended.expect("it ends"), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn one_client_resumes_one_stream_at_a_time() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let api = Arc::new(api(directory.path()));
+        let first = ask(&api, Some(0)).await.expect("a stream");
+        let refused = ask(&api, Some(0)).await.expect_err("a second one");
+        assert_eq!(refused.status(), 429);
+        assert!(ask(&api, None).await.is_ok(), "it reads no blocks");
+        // What it missed, and then it waits for what comes.
+        let mut stream = first.into_body().into_data_stream();
+        for _ in 0..3 {
+            stream.next().await.expect("an event").expect("never fails");
+        }
+        let waiting = tokio::spawn(async move { stream.next().await });
+        let client = Caller::at([192, 0, 2, 1]).counted();
+        while api.events.resuming.take(client, 1).is_none() {
+            assert!(!waiting.is_finished());
+            tokio::task::yield_now().await;
+        }
+        assert!(ask(&api, Some(0)).await.is_ok());
+        waiting.abort();
     }
 }

@@ -11,6 +11,7 @@ pub struct Gate {
     what: &'static str,
     workers: Arc<Semaphore>,
     places: Arc<Semaphore>,
+    limit: u64,
 }
 
 impl Gate {
@@ -20,6 +21,7 @@ impl Gate {
             what,
             workers: Arc::new(Semaphore::new(workers)),
             places: Arc::new(Semaphore::new(places)),
+            limit: places as u64,
         }
     }
 
@@ -29,7 +31,11 @@ impl Gate {
         T: Send + 'static,
         F: FnOnce() -> Result<T, Problem> + Send + 'static,
     {
-        let busy = || Problem::busy(format!("too many requests are waiting ({})", self.what));
+        let busy = || {
+            Problem::busy(format!("too many requests are waiting ({})", self.what))
+                .field(self.what)
+                .limit(self.limit)
+        };
         let place = self
             .places
             .clone()
@@ -82,7 +88,8 @@ mod tests {
             tokio::task::yield_now().await;
         }
         let third = gate.run(|| Ok(3)).await.expect_err("no place");
-        assert_eq!(third.status(), 503);
+        let busy = Problem::busy("too many requests are waiting (testing)");
+        assert_eq!(third, busy.field("testing").limit(2));
         drop(release);
         assert_eq!(first.await.expect("joined"), Ok(1));
         assert_eq!(second.await.expect("joined"), Ok(2));

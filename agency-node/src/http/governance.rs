@@ -105,13 +105,7 @@ impl GovernanceView {
             let Some(state) = ledger.proposal(tip.height, open.id)? else {
                 continue;
             };
-            // A vote counts while its key is the agency's.
-            let counting = |agency, key| validators.get(agency).filter(|v| v.key == key);
-            let votes: Vec<_> = state
-                .ballots
-                .iter()
-                .filter_map(|ballot| counting(ballot.agency, ballot.key))
-                .collect();
+            let votes: Vec<_> = state.voters(&validators).copied().collect();
             proposals.push(ProposalView {
                 id: open.id,
                 title: state.proposal.title,

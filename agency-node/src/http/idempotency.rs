@@ -1,9 +1,10 @@
 //! `Idempotency-Key`: the same request again gets the same answer, without being carried out again.
 //!
-//! Remembered per client (key or address), route and key; bounded in number, bytes and time. What
-//! may be different next time (no room, too busy, timeouts, failures) is not remembered.
+//! Remembered per client (key or address), route and key; bounded in number, bytes and time, for each
+//! client and for all together. What may be different next time (no room, too busy, timeouts,
+//! failures) is not remembered, nor what costs nothing to find out again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,14 +14,18 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use super::problem::Problem;
-use super::quota::Client;
+use super::quota::{Circle, Client};
 
 /// Longest key.
 const MAX_KEY: usize = 128;
 /// Answers remembered.
 const MAX_ENTRIES: usize = 4096;
+/// Of these, one client's.
+const MAX_ENTRIES_OF_ONE: usize = 256;
 /// Bytes of answers remembered.
 const MAX_BYTES: usize = 32 << 20;
+/// Of these, one client's.
+const MAX_BYTES_OF_ONE: usize = 4 << 20;
 /// How long.
 pub const KEPT: Duration = Duration::from_secs(3600);
 
@@ -57,7 +62,7 @@ enum State {
     /// The first request is at work; the channel closes when it ends.
     Running(watch::Receiver<()>),
     /// It has ended.
-    Done { outcome: Outcome, bytes: usize },
+    Done(Outcome),
 }
 
 /// The memory.
@@ -68,7 +73,24 @@ pub struct Memory(Mutex<Table>);
 struct Table {
     entries: HashMap<Name, Entry>,
     /// Finished ones, oldest first.
-    order: VecDeque<(Instant, Name)>,
+    finished: BTreeMap<u64, Finished>,
+    /// Whose they are: clients, and networks around them.
+    of: HashMap<Circle, Held>,
+    bytes: usize,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Finished {
+    at: Instant,
+    name: Name,
+    bytes: usize,
+}
+
+/// The finished ones of one client or network.
+#[derive(Debug, Default)]
+struct Held {
+    numbers: BTreeSet<u64>,
     bytes: usize,
 }
 
@@ -154,7 +176,7 @@ impl Memory {
             }
             return Ok(match &entry.state {
                 State::Running(other) => Begin::Wait(other.clone()),
-                State::Done { outcome, .. } => Begin::Done(outcome.clone()),
+                State::Done(outcome) => Begin::Done(outcome.clone()),
             });
         }
         // Those that run are bounded by the connections, so the oldest finished one makes room.
@@ -177,15 +199,11 @@ impl Memory {
             Err(_) => return,
         };
         let mut table = self.table();
-        while table.bytes + bytes > MAX_BYTES && table.drop_oldest() {}
-        if table.bytes + bytes <= MAX_BYTES
+        if table.make_room(run.name.client, bytes)
             && let Some(entry) = table.entries.get_mut(&run.name)
         {
-            let outcome = outcome.clone();
-            entry.state = State::Done { outcome, bytes };
-            table.bytes += bytes;
-            let name = run.name.clone();
-            table.order.push_back((Instant::now(), name));
+            entry.state = State::Done(outcome.clone());
+            table.finished(run.name.clone(), bytes);
         }
         // The run's end takes the lock itself.
         drop(table);
@@ -202,24 +220,66 @@ enum Begin<'a> {
 impl Table {
     fn forget(&mut self, now: Instant) {
         while self
-            .order
-            .front()
-            .is_some_and(|(at, _)| now.saturating_duration_since(*at) > KEPT)
+            .finished
+            .first_key_value()
+            .is_some_and(|(_, f)| now.saturating_duration_since(f.at) > KEPT)
         {
             self.drop_oldest();
         }
     }
 
+    /// Makes room for an answer, first among what the client and the networks around it have. Says
+    /// whether there is.
+    fn make_room(&mut self, client: Client, bytes: usize) -> bool {
+        if bytes > MAX_BYTES_OF_ONE {
+            return false;
+        }
+        for (circle, times) in client.circles() {
+            let times = times as usize;
+            while let Some(held) = self.of.get(&circle)
+                && (held.numbers.len() >= times * MAX_ENTRIES_OF_ONE
+                    || held.bytes + bytes > times * MAX_BYTES_OF_ONE)
+                && let Some(oldest) = held.numbers.first().copied()
+            {
+                self.remove(oldest);
+            }
+        }
+        while self.bytes + bytes > MAX_BYTES && self.drop_oldest() {}
+        self.bytes + bytes <= MAX_BYTES
+    }
+
+    fn finished(&mut self, name: Name, bytes: usize) {
+        let number = self.next;
+        self.next += 1;
+        self.bytes += bytes;
+        for (circle, _) in name.client.circles() {
+            let held = self.of.entry(circle).or_default();
+            held.numbers.insert(number);
+            held.bytes += bytes;
+        }
+        let at = Instant::now();
+        self.finished.insert(number, Finished { at, name, bytes });
+    }
+
     fn drop_oldest(&mut self) -> bool {
-        let Some((_, name)) = self.order.pop_front() else {
+        let oldest = self.finished.first_key_value().map(|(number, _)| *number);
+        oldest.is_some_and(|number| self.remove(number))
+    }
+
+    fn remove(&mut self, number: u64) -> bool {
+        let Some(Finished { name, bytes, .. }) = self.finished.remove(&number) else {
             return false;
         };
-        if let Some(Entry {
-            state: State::Done { bytes, .. },
-            ..
-        }) = self.entries.remove(&name)
-        {
-            self.bytes -= bytes;
+        self.entries.remove(&name);
+        self.bytes -= bytes;
+        for (circle, _) in name.client.circles() {
+            if let Some(held) = self.of.get_mut(&circle) {
+                held.numbers.remove(&number);
+                held.bytes -= bytes;
+                if held.numbers.is_empty() {
+                    self.of.remove(&circle);
+                }
+            }
         }
         true
     }
@@ -338,23 +398,54 @@ mod tests {
     #[tokio::test]
     async fn memory_is_bounded_in_number_bytes_and_time() {
         let memory = Arc::new(Memory::default());
-        for n in 0..MAX_ENTRIES + 10 {
-            let _ = ask(&memory, 1, &n.to_string(), b"", reply(vec![0])).await;
+        for n in 0..MAX_ENTRIES as u32 + 10 {
+            let _ = ask(&memory, n, "k", b"", reply(vec![0])).await;
         }
         assert_eq!(memory.table().entries.len(), MAX_ENTRIES);
         assert_eq!(
-            ask(&memory, 1, "0", b"", reply(vec![9])).await,
+            ask(&memory, 0, "k", b"", reply(vec![9])).await,
             reply(vec![9])
         );
         for n in 0..40 {
-            let _ = ask(&memory, 2, &n.to_string(), b"", reply(vec![0; 1 << 20])).await;
+            let _ = ask(&memory, n, "large", b"", reply(vec![0; 1 << 20])).await;
         }
         assert!(memory.table().bytes <= MAX_BYTES);
         let mut table = memory.table();
         table.forget(Instant::now() + KEPT + Duration::from_secs(1));
-        assert_eq!(
-            (table.entries.len(), table.order.len(), table.bytes),
-            (0, 0, 0)
-        );
+        assert_eq!((table.entries.len(), table.bytes), (0, 0));
+        assert!(table.finished.is_empty() && table.of.is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_client_pushes_out_its_own_answers_only() {
+        let memory = Arc::new(Memory::default());
+        let first = reply(vec![1]);
+        assert_eq!(ask(&memory, 1, "k", b"", first.clone()).await, first);
+        for n in 0..MAX_ENTRIES {
+            let _ = ask(&memory, 2, &n.to_string(), b"", reply(vec![2])).await;
+        }
+        assert_eq!(memory.table().entries.len(), 1 + MAX_ENTRIES_OF_ONE);
+        for n in 0..40 {
+            let _ = ask(&memory, 3, &n.to_string(), b"", reply(vec![3; 1 << 20])).await;
+        }
+        assert!(memory.table().bytes <= MAX_BYTES_OF_ONE + 1 + MAX_ENTRIES_OF_ONE);
+        // The other's is still the first one, and so is the newest of each.
+        let other = reply(vec![9]);
+        assert_eq!(ask(&memory, 1, "k", b"", other.clone()).await, first);
+        let last = (MAX_ENTRIES - 1).to_string();
+        let second = ask(&memory, 2, &last, b"", other.clone()).await;
+        assert_eq!(second, reply(vec![2]));
+        assert_eq!(ask(&memory, 2, "0", b"", other.clone()).await, other);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_not_remembered() {
+        let memory = Arc::new(Memory::default());
+        for problem in [Problem::malformed("body", "cut"), Problem::too_large(9)] {
+            let key = problem.status().to_string();
+            assert!(ask(&memory, 1, &key, b"a", Err(problem)).await.is_err());
+            let answer = reply(vec![1]);
+            assert_eq!(ask(&memory, 1, &key, b"b", answer.clone()).await, answer);
+        }
     }
 }

@@ -84,7 +84,7 @@ impl Metrics {
         http.register("connections", "Connections open now", connections.clone());
         http.register(
             "refused_connections",
-            "Connections closed at once because their address has too many",
+            "Connections closed at once because their address, or everybody together, has too many",
             refused.clone(),
         );
         registry.register_collector(Box::new(NodeFigures(node)));

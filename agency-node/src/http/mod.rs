@@ -8,7 +8,7 @@
 //! - `serve`, `tls`, `stream`: connections, their bounds and timeouts; `settings`;
 //! - `routes`, `openapi`: what is served, and its description;
 //! - `ledger`, `transactions`, `agencies`, `status`, `governance`, `events`, `health`: the handlers;
-//! - `caller`, `signature`, `quota`: who asks, and how often;
+//! - `caller`, `signature`, `quota`, `shares`: who asks, how often, and how much at once;
 //! - `problem`, `body`, `idempotency`, `gate`, `metrics`: what handlers share.
 //!
 //! Nothing about a person is ever part of a URL, so nothing about a person is in an access log.
@@ -30,6 +30,7 @@ mod quota;
 mod routes;
 mod serve;
 pub mod settings;
+mod shares;
 pub mod signature;
 mod status;
 mod stream;
@@ -56,6 +57,7 @@ use self::idempotency::Memory;
 use self::metrics::Metrics;
 use self::problem::Problem;
 pub use self::settings::{Settings, SettingsError};
+use self::shares::Shares;
 pub use self::status::Status;
 use self::tls::Certificates;
 use crate::node::Node;
@@ -67,6 +69,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Asks that wait for other nodes at once.
 const MAX_FORWARDS: usize = 128;
+/// Of these, one client's.
+const MAX_FORWARDS_OF_ONE: usize = 16;
 
 /// What handlers share.
 pub struct Api {
@@ -78,6 +82,7 @@ pub struct Api {
     answers: Gate,
     /// Asks that wait for other nodes.
     forwards: Semaphore,
+    forward_shares: Arc<Shares>,
     /// Reads of the ledger.
     reads: Gate,
     /// Memory for bodies.
@@ -99,6 +104,7 @@ impl Api {
             checks: Gate::new("checking transactions", workers, 256),
             answers: Gate::new("answering", workers, 128),
             forwards: Semaphore::new(MAX_FORWARDS),
+            forward_shares: Shares::new(MAX_FORWARDS_OF_ONE),
             reads: Gate::new("reading", 4 * workers, 512),
             bodies: Budget::new(),
             memory: Arc::default(),
@@ -128,7 +134,7 @@ fn router(api: &Arc<Api>) -> Router {
 async fn limit_time(request: Request<Body>, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Problem::timeout(REQUEST_TIMEOUT.as_secs()).into_response(),
+        Err(_) => Problem::timeout("request", REQUEST_TIMEOUT.as_secs()).into_response(),
     }
 }
 

@@ -139,14 +139,15 @@ impl Problem {
         .field("method")
     }
 
-    /// 408: the request took too long to arrive or to answer.
-    pub fn timeout(limit_s: u64) -> Self {
+    /// 408: the request took too long to arrive (`body`) or to answer (`request`).
+    pub fn timeout(field: &'static str, limit_s: u64) -> Self {
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
             "timeout",
             "Timeout",
             format!("the request was not finished within {limit_s} seconds"),
         )
+        .field(field)
         .limit(limit_s)
     }
 
@@ -232,6 +233,20 @@ impl Problem {
         problem
     }
 
+    /// 429: one client holds as much of something as it may at once. `what` are counted.
+    pub fn share(field: impl Into<String>, limit: u64, what: &str) -> Self {
+        let mut problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "quota",
+            "Too many requests",
+            format!("one client may have {limit} {what} at once"),
+        )
+        .field(field)
+        .limit(limit);
+        problem.0.retry_after_s = Some(1);
+        problem
+    }
+
     /// 429: the queue of transactions is full.
     pub fn queue_full(what: &'static str, limit: u64, retry_after: Duration) -> Self {
         let mut problem = Self::new(
@@ -240,6 +255,7 @@ impl Problem {
             "Too many transactions are waiting",
             format!("the queue holds at most {limit} {what}; try again in a moment"),
         )
+        .field(what)
         .limit(limit);
         // Whole seconds, and never at once.
         let seconds = retry_after.as_secs_f64().ceil().max(1.0);
@@ -295,15 +311,18 @@ impl Problem {
         problem
     }
 
-    /// Whether the same request would fare the same next time.
+    /// Whether the same request would fare the same next time, and finding that out again costs work.
     pub fn is_final(&self) -> bool {
         let status = self.0.status;
-        // A refusal may have been for want of a block or of an anchor.
+        // A refusal may have been for want of a block or of an anchor; what cannot be read costs
+        // as little the next time.
         !self.0.transient
             && status.is_client_error()
             && !matches!(
                 status,
-                StatusCode::FORBIDDEN
+                StatusCode::BAD_REQUEST
+                    | StatusCode::PAYLOAD_TOO_LARGE
+                    | StatusCode::FORBIDDEN
                     | StatusCode::REQUEST_TIMEOUT
                     | StatusCode::TOO_MANY_REQUESTS
                     | StatusCode::NOT_FOUND

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use zkbureau_ledger::keys::PublicKey;
@@ -16,6 +16,9 @@ const MAX_BUCKETS: usize = 1 << 16;
 const SWEEP: Duration = Duration::from_secs(1);
 /// How much wider the shared bucket is than one client's.
 const SHARED: u32 = 10;
+/// Networks around an IPv6 client that are counted as well, in bits, and how many times one client's share each of
+/// them has. Whoever has one /64 mostly has a /56 or a /48 of them.
+const WIDER: [(u32, u32); 2] = [(56, 2), (48, 4)];
 
 /// Who is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +40,43 @@ impl Client {
             v4 => v4,
         })
     }
+
+    /// What is counted when this client asks, each with how many times one client's share it has: the client
+    /// itself, then the networks around it.
+    pub fn circles(self) -> impl Iterator<Item = (Circle, u32)> {
+        let own = Circle {
+            client: self,
+            bits: 128,
+        };
+        let network = match self {
+            Self::Address(IpAddr::V6(network)) => Some(u128::from(network)),
+            _ => None,
+        };
+        let around = network.into_iter().flat_map(|network| {
+            WIDER.map(|(bits, times)| {
+                let network = network & (u128::MAX << (128 - bits));
+                let client = Self::Address(IpAddr::V6(network.into()));
+                (Circle { client, bits }, times)
+            })
+        });
+        std::iter::once((own, 1)).chain(around)
+    }
+}
+
+/// A client, or a network around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Circle {
+    client: Client,
+    bits: u32,
+}
+
+/// More than a quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Over {
+    /// The quota: the client's own, or that of a network around it.
+    pub quota: Quota,
+    /// In how many seconds to try again.
+    pub seconds: u32,
 }
 
 /// The buckets of one kind of request.
@@ -48,7 +88,7 @@ pub struct Buckets {
 
 #[derive(Debug)]
 struct Table {
-    buckets: HashMap<Client, Bucket>,
+    buckets: HashMap<Circle, Bucket>,
     shared: Bucket,
     swept: Option<Instant>,
 }
@@ -56,6 +96,7 @@ struct Table {
 /// Tokens in thousandths, so that slow refills are not lost to rounding.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
+    quota: Quota,
     milli: u64,
     at: Instant,
 }
@@ -63,33 +104,69 @@ struct Bucket {
 impl Bucket {
     fn full(quota: Quota, now: Instant) -> Self {
         Self {
+            quota,
             milli: u64::from(quota.burst) * 1000,
             at: now,
         }
     }
 
-    fn refill(&mut self, quota: Quota, now: Instant) {
+    fn is_full(&self) -> bool {
+        self.milli >= u64::from(self.quota.burst) * 1000
+    }
+
+    fn refill(&mut self, now: Instant) {
         // One token a second is one thousandth a millisecond.
         let ms = now.saturating_duration_since(self.at).as_millis();
         let ms = u64::try_from(ms).unwrap_or(u64::MAX);
-        let more = ms.saturating_mul(quota.per_second.into());
+        let more = ms.saturating_mul(self.quota.per_second.into());
         self.milli = self
             .milli
             .saturating_add(more)
-            .min(u64::from(quota.burst) * 1000);
+            .min(u64::from(self.quota.burst) * 1000);
         self.at += Duration::from_millis(ms);
     }
 
-    /// Takes a token, or says in how many seconds there is one.
-    fn take(&mut self, quota: Quota, now: Instant) -> Result<(), u32> {
-        self.refill(quota, now);
-        if let Some(left) = self.milli.checked_sub(1000) {
-            self.milli = left;
+    /// Whether there is a token, or in how many seconds there is one.
+    fn check(&mut self, now: Instant) -> Result<(), Over> {
+        self.refill(now);
+        if self.milli >= 1000 {
             return Ok(());
         }
-        let per_second = u64::from(quota.per_second.max(1)) * 1000;
+        let per_second = u64::from(self.quota.per_second.max(1)) * 1000;
         let seconds = (1000 - self.milli).div_ceil(per_second);
-        Err(u32::try_from(seconds).unwrap_or(u32::MAX).max(1))
+        Err(Over {
+            quota: self.quota,
+            seconds: u32::try_from(seconds).unwrap_or(u32::MAX).max(1),
+        })
+    }
+
+    fn spend(&mut self) {
+        self.milli = self.milli.saturating_sub(1000);
+    }
+}
+
+impl Table {
+    /// Whether a client is counted apart, or can be.
+    fn has_room(&mut self, client: Client, now: Instant) -> bool {
+        let known = |table: &Self| {
+            let own = client.circles().next();
+            own.is_some_and(|(own, _)| table.buckets.contains_key(&own))
+        };
+        if self.buckets.len() < MAX_BUCKETS || known(self) {
+            return true;
+        }
+        let due = self
+            .swept
+            .is_none_or(|at| now.saturating_duration_since(at) >= SWEEP);
+        if due {
+            self.swept = Some(now);
+            // A full bucket is the same as none.
+            self.buckets.retain(|_, bucket| {
+                bucket.refill(now);
+                !bucket.is_full()
+            });
+        }
+        self.buckets.len() < MAX_BUCKETS
     }
 }
 
@@ -100,57 +177,67 @@ impl Buckets {
             quota,
             table: Mutex::new(Table {
                 buckets: HashMap::new(),
-                shared: Bucket::full(wider(quota), Instant::now()),
+                shared: Bucket::full(wider(quota, SHARED), Instant::now()),
                 swept: None,
             }),
         }
     }
 
-    /// What a client may do.
-    pub fn quota(&self) -> Quota {
-        self.quota
-    }
-
     /// Takes a token.
     ///
     /// # Errors
-    /// In how many seconds to try again.
-    pub fn take(&self, client: Client) -> Result<(), u32> {
+    /// [`Over`].
+    pub fn take(&self, client: Client) -> Result<(), Over> {
         self.take_at(client, Instant::now())
     }
 
-    fn take_at(&self, client: Client, now: Instant) -> Result<(), u32> {
-        let quota = self.quota;
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let table = &mut *table;
-        if !table.buckets.contains_key(&client) && table.buckets.len() >= MAX_BUCKETS {
-            let due = table
-                .swept
-                .is_none_or(|at| now.saturating_duration_since(at) >= SWEEP);
-            if due {
-                table.swept = Some(now);
-                // A full bucket is the same as none.
-                table.buckets.retain(|_, bucket| {
-                    bucket.refill(quota, now);
-                    bucket.milli < u64::from(quota.burst) * 1000
-                });
-            }
-            if table.buckets.len() >= MAX_BUCKETS {
-                return table.shared.take(wider(quota), now);
+    fn take_at(&self, client: Client, now: Instant) -> Result<(), Over> {
+        let mut table = self.table();
+        if !table.has_room(client, now) {
+            table.shared.check(now)?;
+            table.shared.spend();
+            return Ok(());
+        }
+        // Of all of them or of none: whoever is refused takes nothing from those around it.
+        for (circle, times) in client.circles() {
+            let full = || Bucket::full(wider(self.quota, times), now);
+            let bucket = table.buckets.entry(circle).or_insert_with(full);
+            bucket.check(now)?;
+        }
+        for (circle, _) in client.circles() {
+            if let Some(bucket) = table.buckets.get_mut(&circle) {
+                bucket.spend();
             }
         }
-        table
-            .buckets
-            .entry(client)
-            .or_insert_with(|| Bucket::full(quota, now))
-            .take(quota, now)
+        Ok(())
+    }
+
+    /// Whether there is a token, without taking it.
+    ///
+    /// # Errors
+    /// [`Over`].
+    pub fn check(&self, client: Client) -> Result<(), Over> {
+        let (mut table, now) = (self.table(), Instant::now());
+        if !table.has_room(client, now) {
+            return table.shared.check(now);
+        }
+        for (circle, _) in client.circles() {
+            if let Some(bucket) = table.buckets.get_mut(&circle) {
+                bucket.check(now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn wider(quota: Quota) -> Quota {
+fn wider(quota: Quota, times: u32) -> Quota {
     Quota {
-        per_second: quota.per_second.saturating_mul(SHARED),
-        burst: quota.burst.saturating_mul(SHARED),
+        per_second: quota.per_second.saturating_mul(times),
+        burst: quota.burst.saturating_mul(times),
     }
 }
 
@@ -170,15 +257,19 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(buckets.take_at(address(1), at(0)), Ok(()));
         }
-        assert_eq!(buckets.take_at(address(1), at(0)), Err(1));
+        let over = Over {
+            quota: Quota::new(2, 3),
+            seconds: 1,
+        };
+        assert_eq!(buckets.take_at(address(1), at(0)), Err(over));
         assert_eq!(
             buckets.take_at(address(2), at(0)),
             Ok(()),
             "others are not touched"
         );
-        assert_eq!(buckets.take_at(address(1), at(499)), Err(1));
+        assert_eq!(buckets.take_at(address(1), at(499)), Err(over));
         assert_eq!(buckets.take_at(address(1), at(500)), Ok(()));
-        assert_eq!(buckets.take_at(address(1), at(600)), Err(1));
+        assert_eq!(buckets.take_at(address(1), at(600)), Err(over));
         for _ in 0..3 {
             assert_eq!(buckets.take_at(address(1), at(60_000)), Ok(()));
         }
@@ -217,5 +308,36 @@ mod tests {
         assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));
         assert_eq!(client("::ffff:192.0.2.1"), client("192.0.2.1"));
         assert_ne!(client("192.0.2.2"), client("192.0.2.1"));
+    }
+
+    #[test]
+    fn networks_around_an_ipv6_client_have_a_few_clients_shares() {
+        let client = |text: &str| Client::of(text.parse().expect("an address"));
+        let buckets = Buckets::new(Quota::new(1, 10));
+        let now = Instant::now();
+        let taken = |clients: Vec<Client>| {
+            let once = |client| buckets.take_at(client, now).is_ok();
+            let take = |client: Client| (0..20).filter(|_| once(client)).count();
+            clients.into_iter().map(take).sum::<usize>()
+        };
+        // Networks of one /56, then of other /56 of the same /48, then of another /48.
+        let of = |range: std::ops::Range<u32>| {
+            let text = |n: u32| format!("2001:db8:0:{n:x}::1");
+            range.map(|n| client(&text(n))).collect()
+        };
+        assert_eq!(taken(vec![client("2001:db8::1")]), 10);
+        assert_eq!(taken(of(1..256)), 10);
+        assert_eq!(taken(of(256..1 << 12)), 20);
+        assert_eq!(taken(vec![client("2001:db8:1::1")]), 10);
+        assert_eq!(taken(vec![client("192.0.2.1"), client("192.0.2.2")]), 20);
+        let over = buckets.take_at(client("2001:db8:0:ff00::1"), now);
+        assert_eq!(over.expect_err("of the /48").quota, Quota::new(4, 40));
+        // Looking takes nothing.
+        let other = client("2001:db8:2::1");
+        for _ in 0..50 {
+            assert_eq!(buckets.check(other), Ok(()));
+        }
+        assert_eq!(taken(vec![other]), 10);
+        assert!(buckets.check(other).is_err());
     }
 }

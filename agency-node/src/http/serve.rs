@@ -5,10 +5,10 @@
 //! ([`super::body`]), the work ([`super`]), and an answer that nobody reads
 //! ([`super::stream`]).
 
-use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -28,6 +28,7 @@ use super::Api;
 use super::caller::Peer;
 use super::quota::Client;
 use super::settings::Limits;
+use super::shares::{Share, Shares};
 use super::stream::Impatient;
 use super::tls::Certificates;
 
@@ -37,6 +38,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const MAX_HEADERS: usize = 64;
 /// Most bytes of a request's head.
 const MAX_HEAD: usize = 16 << 10;
+/// Connections over loopback beside all others: health checks and operators come in while strangers have every place.
+const FOR_LOOPBACK: usize = 16;
 /// Pause after a failed accept: usually there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
@@ -57,23 +60,22 @@ pub async fn run(
     let (alive, mut gone) = tokio::sync::mpsc::channel::<()>(1);
     let mut stopped = pin!(stopped);
     loop {
-        let total = places.total.clone().acquire_owned();
-        let (stream, place) = tokio::select! {
+        let stream = tokio::select! {
             () = &mut stopped => break,
-            accepted = async { (total.await, listener.accept().await) } => match accepted {
-                (Ok(place), Ok((stream, _))) => (stream, place),
-                (_, Err(error)) => {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
                     tracing::warn!(%error, "accepting a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
-                (Err(_), _) => break,
             },
         };
         let Ok(peer) = peer(&stream, certificates.is_some()) else {
             continue;
         };
-        let Some(place) = places.take(peer, place) else {
+        // Without a place it is closed at once: left alone, it would stand in the way of this machine's own.
+        let Some(place) = places.take(peer.remote.ip()) else {
             api.metrics.refused_connection();
             continue;
         };
@@ -155,15 +157,15 @@ async fn http(
 /// Who has how many connections.
 struct Places {
     total: Arc<Semaphore>,
-    per_address: usize,
+    /// For loopback when all others are taken.
+    loopback: Arc<Semaphore>,
     trust_loopback: bool,
-    taken: Arc<Mutex<HashMap<Client, usize>>>,
+    shares: Arc<Shares>,
 }
 
 /// A connection's place.
 struct Place {
-    client: Option<Client>,
-    taken: Arc<Mutex<HashMap<Client, usize>>>,
+    _share: Share,
     _total: OwnedSemaphorePermit,
 }
 
@@ -171,43 +173,53 @@ impl Places {
     fn new(limits: &Limits, trust_loopback: bool) -> Self {
         Self {
             total: Arc::new(Semaphore::new(limits.connections)),
-            per_address: limits.connections_per_address,
+            loopback: Arc::new(Semaphore::new(FOR_LOOPBACK)),
             trust_loopback,
-            taken: Arc::default(),
+            shares: Shares::new(limits.connections_per_address),
         }
     }
 
-    fn take(&self, peer: Peer, total: OwnedSemaphorePermit) -> Option<Place> {
-        let ip = peer.remote.ip();
-        let counted = !(self.trust_loopback && ip.to_canonical().is_loopback());
-        let client = counted.then(|| Client::of(ip));
-        if let Some(client) = client {
-            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = taken.entry(client).or_default();
-            if *count >= self.per_address {
-                return None;
-            }
-            *count += 1;
-        }
+    fn take(&self, remote: IpAddr) -> Option<Place> {
+        let here = remote.to_canonical().is_loopback();
+        let counted = !(self.trust_loopback && here);
+        let client = counted.then(|| Client::of(remote));
+        let share = self.shares.take(client, 1)?;
+        let of = |pool: &Arc<Semaphore>| pool.clone().try_acquire_owned().ok();
+        let reserved = || here.then(|| of(&self.loopback)).flatten();
         Some(Place {
-            client,
-            taken: self.taken.clone(),
-            _total: total,
+            _share: share,
+            _total: of(&self.total).or_else(reserved)?,
         })
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let Some(client) = self.client else {
-            return;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_leave_places_for_this_machine_and_one_network_for_others() {
+        let limits = Limits {
+            connections: 8,
+            connections_per_address: 2,
+            ..Limits::default()
         };
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = taken.get_mut(&client) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&client);
-            }
-        }
+        let places = Places::new(&limits, true);
+        let take = |text: &str| places.take(text.parse().expect("an address"));
+        // Of one /56 two addresses' connections, of a /48 four.
+        let near: Vec<_> = (0..9)
+            .filter_map(|n| take(&format!("2001:db8:0:{n}::1")))
+            .collect();
+        assert_eq!(near.len(), 4);
+        let strangers: Vec<_> = (0..9)
+            .filter_map(|n| take(&format!("192.0.2.{n}")))
+            .collect();
+        assert_eq!(strangers.len(), 4);
+        assert!(take("198.51.100.1").is_none());
+        let here: Vec<_> = (0..99).filter_map(|_| take("127.0.0.1")).collect();
+        assert_eq!(here.len(), FOR_LOOPBACK);
+        drop(strangers);
+        assert!(take("198.51.100.1").is_some());
+        assert!(take("::ffff:127.0.0.1").is_some());
     }
 }

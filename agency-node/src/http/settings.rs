@@ -13,8 +13,8 @@ pub struct Settings {
     pub tls: Option<TlsFiles>,
     /// Plain HTTP on an address that is not loopback: only where something else protects it.
     pub insecure_http: bool,
-    /// Clients on loopback are this machine's own: no quotas, and everything that operators see.
-    /// Turn it off behind a reverse proxy, which makes everybody look local.
+    /// Clients on loopback are this machine's own: no quotas, and everything that operators see, if they name a
+    /// loopback host and were not passed on. Turn it off behind a reverse proxy, which makes everybody look local.
     pub trust_loopback: bool,
     /// Further names of this node, `host:port`, that signed requests may be addressed to.
     pub names: Vec<String>,
@@ -58,9 +58,9 @@ pub struct TlsFiles {
 /// Bounds on connections and subscribers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at once.
+    /// Connections open at once, beside a few for loopback.
     pub connections: usize,
-    /// Of these, from one address (IPv6: from one /64).
+    /// Of these, from one address (IPv6: from one /64; twice as many from its /56, four times from its /48).
     pub connections_per_address: usize,
     /// Seconds for the head of a request; a connection that is idle for so long is closed.
     pub header_seconds: u64,

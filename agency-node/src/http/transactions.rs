@@ -1,6 +1,7 @@
 //! Transactions: taking them, and telling where they stand.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
@@ -65,17 +66,20 @@ pub async fn submit(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let key = idempotency::key(request.headers())?;
-    let bytes = body::read(request, Transaction::MAX_BYTES, &api).await?;
+    let bytes = Arc::new(body::read(request, Transaction::MAX_BYTES, &api).await?);
     let run = || async {
-        let transaction = Transaction::from_bytes(&bytes).map_err(|e| Problem::decode(&e))?;
-        if transaction.kind() == Kind::AnchorConsent {
-            api.callers.count_anchor(&caller)?;
-        }
-        let node = api.node.clone();
-        let queued = api
-            .checks
-            .run(move || node.submit(transaction).map_err(|e| queue_problem(&e)))
-            .await?;
+        let work = {
+            let (api, caller, bytes) = (api.clone(), caller.clone(), bytes.clone());
+            move || {
+                let transaction =
+                    Transaction::from_bytes(&bytes).map_err(|e| Problem::decode(&e))?;
+                if transaction.kind() == Kind::AnchorConsent {
+                    api.callers.count_anchor(&caller)?;
+                }
+                api.node.submit(transaction).map_err(|e| queue_problem(&e))
+            }
+        };
+        let queued = api.checks.run(work).await?;
         let taken = Taken { hash: queued.hash };
         let mut reply = body::json_reply(&taken);
         reply.status = StatusCode::ACCEPTED;
@@ -145,12 +149,25 @@ fn wait(
 /// A transaction that was not taken.
 pub fn queue_problem(error: &QueueError) -> Problem {
     match error {
-        QueueError::Refused(error) if is_lasting(error) => transaction_problem(error),
+        QueueError::Refused(error) if is_lasting(error) && !is_of_keys(error) => {
+            transaction_problem(error)
+        }
         QueueError::Refused(error) => transaction_problem(error).transient(),
         QueueError::Full(full) => Problem::queue_full(full.what, full.limit, full.retry_after),
         QueueError::Stopping => Problem::busy("the node is shutting down"),
         QueueError::Ledger(error) => ledger_problem(error),
     }
+}
+
+/// Whether a transaction was refused by the keys that the ledger names now: it may name others
+/// after a block.
+fn is_of_keys(error: &TxError) -> bool {
+    matches!(
+        error,
+        TxError::Signature {
+            key: "validator" | "auditor"
+        }
+    )
 }
 
 /// Names the field that is wrong, and its limit where it has one.
@@ -213,5 +230,53 @@ fn transaction_problem(error: &TxError) -> Problem {
         TxError::AuditExists(_) => problem.field("nonce"),
         TxError::AuditPeriod { .. } => problem.field("period"),
         TxError::AuditTooSoon { limit, .. } => problem.field("agencies").limit(*limit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gate::Gate;
+    use super::super::{Api, Settings};
+    use super::*;
+    use crate::node::testing;
+
+    #[tokio::test]
+    async fn a_body_counts_until_the_work_with_it_is_done() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let node = Arc::new(testing::node(directory.path()));
+        let mut api = Api::new(node, Settings::default());
+        api.checks = Gate::new("checking", 1, 8);
+        let api = Arc::new(api);
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::spawn({
+            let api = api.clone();
+            async move {
+                let work = move || {
+                    // Ends when the sender is dropped.
+                    let _ = wait.recv();
+                    Ok(())
+                };
+                api.checks.run(work).await
+            }
+        });
+        tokio::task::yield_now().await;
+        let caller = Caller::at([192, 0, 2, 1]);
+        let mut request = Request::post("/v1/transactions")
+            .header("content-type", "application/octet-stream")
+            .body(Body::from(vec![9; 1 << 20]))
+            .expect("a request");
+        request.extensions_mut().insert(caller.clone());
+        let asked = tokio::spawn(submit(State(api.clone()), Extension(caller), request));
+        // Long enough for it to be read; then it waits for its turn, as bytes.
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!asked.is_finished());
+        assert!(api.bodies.in_use() > 0);
+        drop(release);
+        let refused = asked.await.expect("joined").expect_err("nonsense");
+        assert_eq!(refused.status(), 400);
+        assert_eq!(busy.await.expect("joined"), Ok(()));
+        assert_eq!(api.bodies.in_use(), 0);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand_core::OsRng;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::sync::{AcquireError, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::RocksStore;
 use zkbureau_ledger::ids::Height;
@@ -24,6 +24,8 @@ const MAX_DETAIL: usize = 512;
 const CATCH_UP: Duration = Duration::from_secs(5);
 /// It does not wait for blocks further ahead than this.
 const NEAR: u64 = 8;
+/// So many wait at once; the next one hears that there is no such block yet.
+pub(super) const CATCHING_UP: usize = 64;
 
 /// An ask without an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -97,13 +99,13 @@ impl Node {
         ask_remote(&network, agency, kind, body).await
     }
 
-    /// Lets an agency of this process answer; on one of the cores, if they are counted.
+    /// Lets an agency of this process answer; in its turn, if there is a line.
     pub(super) async fn ask_here(
         &self,
         agency: &Arc<Agency<RocksStore>>,
         kind: AskKind,
         body: Vec<u8>,
-        cores: Option<&Semaphore>,
+        line: Option<&Line>,
     ) -> Result<Vec<u8>, AskError> {
         let id = agency.id();
         let body: Arc<[u8]> = body.into();
@@ -111,11 +113,12 @@ impl Node {
             .caught_up(|| {
                 let (agency, body) = (agency.clone(), body.clone());
                 async move {
-                    let _core = match cores {
-                        Some(cores) => Some(cores.acquire().await?),
+                    // Given back before a block is waited for.
+                    let _turn = match line {
+                        Some(line) => Some(line.turn().await?),
                         None => None,
                     };
-                    Ok::<_, AcquireError>(answer(agency, kind, body).await)
+                    Ok::<_, NoTurn>(answer(agency, kind, body).await)
                 }
             })
             .await;
@@ -135,7 +138,8 @@ impl Node {
         }
     }
 
-    /// Lets somebody answer, and once more when a block that was missing has come.
+    /// Lets somebody answer, and once more when a block that was missing has come. While it is waited for
+    /// nothing is held but one of a few places of their own.
     pub(crate) async fn caught_up<E, F: Future<Output = Result<Answered, E>>>(
         &self,
         answer: impl Fn() -> F,
@@ -145,6 +149,9 @@ impl Node {
             return Ok(first);
         };
         let Some(height) = self.missing(refusal) else {
+            return Ok(first);
+        };
+        let Ok(_place) = self.catching_up.try_acquire() else {
             return Ok(first);
         };
         let mut heights = self.watch();
@@ -175,6 +182,33 @@ impl Node {
     pub fn knows_agency(&self, agency: AgencyId) -> bool {
         self.agencies.contains_key(&agency)
             || (self.network().is_some() && self.ledger.consortium().agency(agency).is_some())
+    }
+}
+
+/// The asks of other nodes: so many at once, each on a core of its own.
+pub(super) struct Line {
+    places: Semaphore,
+    cores: Semaphore,
+}
+
+/// There is no room in a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoTurn;
+
+impl Line {
+    /// A line of at most `places`, those on a core among them.
+    pub fn new(places: usize, cores: usize) -> Self {
+        Self {
+            places: Semaphore::new(places),
+            cores: Semaphore::new(cores),
+        }
+    }
+
+    /// Waits for a core. It is free again when the turn is dropped.
+    pub async fn turn(&self) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>), NoTurn> {
+        let place = self.places.try_acquire().map_err(|_| NoTurn)?;
+        let core = self.cores.acquire().await.map_err(|_| NoTurn)?;
+        Ok((place, core))
     }
 }
 
@@ -318,6 +352,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_waits_for_a_block_is_not_in_the_line() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let node = Arc::new(node(directory.path()));
+        let line = Arc::new(Line::new(1, 1));
+        let asked = tokio::spawn({
+            let (node, line) = (node.clone(), line.clone());
+            async move {
+                let answer = || async {
+                    let _turn = line.turn().await?;
+                    let here = *node.watch().borrow();
+                    Ok(match here {
+                        Height(0) => Err(Refusal::NotYet { inquiry: Height(1) }.into()),
+                        _ => Ok(vec![1]),
+                    })
+                };
+                node.caught_up::<NoTurn, _>(answer).await
+            }
+        });
+        while node.catching_up.available_permits() == CATCHING_UP {
+            assert!(!asked.is_finished(), "it waits");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let turn = line.turn().await.expect("the place is free");
+        assert_eq!(line.turn().await.err(), Some(NoTurn), "now it is taken");
+        drop(turn);
+        node.announce(Height(1));
+        assert_eq!(asked.await.expect("joined"), Ok(Ok(vec![1])));
+        assert_eq!(node.catching_up.available_permits(), CATCHING_UP);
+    }
+
+    #[tokio::test]
     async fn an_answer_waits_for_a_block_that_its_asker_has_seen() {
         let directory = tempfile::tempdir().expect("a directory");
         let node = Arc::new(node(directory.path()));
@@ -334,6 +399,14 @@ mod tests {
         assert!(!asked.is_finished(), "that is not the block");
         node.announce(Height(2));
         assert_eq!(asked.await.expect("joined"), Ok(vec![1]));
+        // So many wait and no more.
+        let held = node.catching_up.acquire_many(CATCHING_UP as u32).await;
+        let held = held.expect("nobody waits");
+        let (calls, start) = (AtomicUsize::new(0), std::time::Instant::now());
+        let refused = ask_behind(&node, 3, &calls).await;
+        assert!(matches!(refused, Err(AnswerError::Refused(_))));
+        assert!(start.elapsed() < CATCH_UP / 2);
+        drop(held);
         // Far ahead: refused at once.
         let calls = AtomicUsize::new(0);
         let start = std::time::Instant::now();

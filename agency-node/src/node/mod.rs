@@ -25,7 +25,7 @@ pub mod services;
 pub mod snapshots;
 pub mod submission;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +34,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use thiserror::Error;
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use zkbureau_circuits::encoding::{Digest32, Document};
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::block::Block;
@@ -95,6 +95,8 @@ pub struct Node {
     network: RwLock<Option<NetworkHandle>>,
     /// Held during an import: one at a time, because each of them uses every core.
     pub importing: Mutex<()>,
+    /// Places for asks that wait for a block.
+    catching_up: Semaphore,
     /// When the last block was committed, or the node started.
     last_commit: Mutex<Instant>,
     /// A block is due after this time without one, if that is known.
@@ -185,6 +187,7 @@ impl Node {
             fetching: AtomicBool::new(false),
             network: RwLock::new(None),
             importing: Mutex::new(()),
+            catching_up: Semaphore::new(ask::CATCHING_UP),
             last_commit: Mutex::new(Instant::now()),
             heartbeat: None,
             meters: Mutex::new(None),

@@ -5,17 +5,15 @@
 //! arrive, batches wait in a queue of bounded bytes and are checked together, asks wait for a free core in a
 //! bounded line. What does not fit is dropped: whoever handed it in sends it again.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use tokio::sync::Semaphore;
 use zkbureau_circuits::encoding::Document;
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_ledger::transaction::Transaction;
 
-use super::ask::{AskError, encode};
+use super::ask::{AskError, Line, encode};
 use super::checks::{self, TOGETHER};
 use super::incoming::{Incoming, Strikes};
 use super::mempool::Lane;
@@ -36,8 +34,7 @@ pub struct Gateway {
     node: Weak<Node>,
     incoming: Arc<Incoming>,
     strikes: Arc<Strikes>,
-    cores: Arc<Semaphore>,
-    asks: Arc<AtomicUsize>,
+    asks: Arc<Line>,
 }
 
 impl Gateway {
@@ -62,8 +59,7 @@ impl Gateway {
             node: Arc::downgrade(node),
             incoming,
             strikes,
-            cores: Arc::new(Semaphore::new(cores)),
-            asks: Arc::default(),
+            asks: Arc::new(Line::new(MAX_ASKS, cores)),
         }))
     }
 }
@@ -103,43 +99,23 @@ impl Services for Gateway {
     }
 
     fn answer(&self, from: PeerName, kind: AskKind, body: Vec<u8>) -> BoxFuture<'static, Vec<u8>> {
-        let (node, cores, asks) = (self.node.clone(), self.cores.clone(), self.asks.clone());
+        let (node, asks) = (self.node.clone(), self.asks.clone());
         Box::pin(async move {
             let busy = AskError::Unavailable(AgencyId(0));
-            let waiting = Waiting::new(asks);
-            let Some((node, _place)) = node.upgrade().zip(waiting) else {
+            let Some(node) = node.upgrade() else {
                 return encode(Err(busy));
             };
             let outcome = match (kind, node.agencies.values().next()) {
-                (AskKind::Snapshot, _) => match cores.acquire().await {
-                    Ok(_core) => node.answer_snapshot(body).await,
+                (AskKind::Snapshot, _) => match asks.turn().await {
+                    Ok(_turn) => node.answer_snapshot(body).await,
                     Err(_) => Err(busy),
                 },
-                (_, Some(agency)) => node.ask_here(agency, kind, body, Some(&cores)).await,
+                (_, Some(agency)) => node.ask_here(agency, kind, body, Some(&asks)).await,
                 (_, None) => Err(busy),
             };
             tracing::debug!(%from, ?kind, answered = outcome.is_ok(), "asked by another node");
             encode(outcome)
         })
-    }
-}
-
-/// A place in the line of asks.
-struct Waiting(Arc<AtomicUsize>);
-
-impl Waiting {
-    fn new(count: Arc<AtomicUsize>) -> Option<Self> {
-        if count.fetch_add(1, Ordering::AcqRel) >= MAX_ASKS {
-            count.fetch_sub(1, Ordering::AcqRel);
-            return None;
-        }
-        Some(Self(count))
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rand_core::OsRng;
 use zkbureau_circuits::ids::AgencyId;
+use zkbureau_ledger::block::{Certificate, sign_vote};
 use zkbureau_ledger::genesis::{Genesis, Policies, Seat};
 use zkbureau_ledger::ids::TimeMs;
 use zkbureau_ledger::{Ledger, RocksStore};
@@ -15,7 +16,38 @@ use crate::vault::AgencyKeys;
 
 /// A node with an empty ledger in a folder, and without agencies.
 pub(crate) fn node(folder: &Path) -> Node {
-    let keys = AgencyKeys::random(&mut OsRng);
+    node_of(folder, &AgencyKeys::random(&mut OsRng))
+}
+
+/// Makes an empty block; the only validator's keys sign it.
+pub(crate) fn block(node: &Node, keys: &AgencyKeys) {
+    let (ledger, agency) = (&node.ledger, AgencyId(1));
+    let time = TimeMs(ledger.tip().time_ms.0 + 1);
+    let proposal = ledger.propose(agency, time, Vec::new()).expect("a block");
+    let header = *proposal.executed.header();
+    let (height, value) = (header.height, header.hash());
+    let signature = sign_vote(
+        ledger.chain_id(),
+        height,
+        0,
+        &value,
+        agency,
+        keys.validator(),
+    );
+    let certificate = Certificate {
+        height,
+        round: 0,
+        value,
+        signatures: vec![(agency, signature)],
+    };
+    ledger
+        .commit(proposal.executed, certificate)
+        .expect("committed");
+    node.announce(height);
+}
+
+/// The same, with an agency's keys that are known.
+pub(crate) fn node_of(folder: &Path, keys: &AgencyKeys) -> Node {
     let schema = r#"
         version = 1
         [[attributes]]

@@ -87,6 +87,11 @@ fn an_audit_opens_the_column_of_its_height() {
     assert_eq!(refused(fetch(&world, id, &stranger)), "signature");
     let unknown = fetch(&world, AuditId([9; 32]), &world.auditor);
     assert_eq!(refusal(unknown), Refusal::NoAudit);
+    // It may be waited for, but not for a stranger.
+    assert_eq!(
+        refused(fetch(&world, AuditId([9; 32]), &stranger)),
+        "signature"
+    );
 }
 
 #[test]

@@ -275,6 +275,17 @@ fn inquiries() {
     asking.facts.height = Height(right.height.0 + 1);
     let inquiry = asking.facts.height;
     assert_eq!(asking.refusal(1), Refusal::NotYet { inquiry });
+    // Only who has proven himself is told, and waited for.
+    let stranger = SecretKey::random(&mut OsRng);
+    let identity = case.wallet.identity();
+    let forged = refusal(asking.ask_as(1, identity.clone(), &stranger));
+    assert_eq!(forged, Refusal::Signature);
+    let mut made_up = identity;
+    made_up.certificate.signature.0[0] ^= 1;
+    assert_eq!(
+        refusal(asking.ask_as(1, made_up, &case.wallet.key)),
+        Refusal::Certificate(CertificateError::Signature)
+    );
     asking.facts.height = Height(0);
     assert!(asking.ask(1).is_err());
     asking.facts = right.clone();

@@ -15,6 +15,7 @@ fn the_example_configuration_is_read_as_it_is() {
     // What is commented out are the defaults.
     let all = text
         .replace("# connections", "connections")
+        .replace("# trust_loopback", "trust_loopback")
         .replace("# [limits]", "[limits]");
     let all = all
         .replace("# batch_bytes", "batch_bytes")

@@ -599,7 +599,7 @@ fn get(address: SocketAddr, path: &str) -> Option<(u16, Vec<u8>)> {
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
         .ok()?;
-    let head = format!("GET {path} HTTP/1.1\r\nhost: drill\r\nconnection: close\r\n\r\n");
+    let head = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).ok()?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).ok()?;

@@ -143,7 +143,7 @@ impl Noise<'_> {
         if random.below(8) == 0 {
             path.push_str(&format!("?wait_ms={}", argument(random)));
         }
-        let mut head = format!("{} {path} HTTP/1.1\r\nhost: drill\r\n", route.method);
+        let mut head = format!("{} {path} HTTP/1.1\r\nhost: localhost\r\n", route.method);
         let body = if route.method == "GET" {
             Vec::new()
         } else {

@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 use zkbureau_agency_node::http::Settings;
 use zkbureau_agency_node::http::settings::{Quota, Quotas};
 use zkbureau_circuits::encoding::Document;
+use zkbureau_ledger::ids::Day;
+use zkbureau_ledger::keys::SecretKey;
+use zkbureau_ledger::transaction::{Change, GovernanceVote, Proposal, SetPower, Transaction};
 
-use crate::server::Served;
+use crate::server::{PROPOSER, Served};
 use crate::signing::{Signing, send};
-use crate::support::http::{get, request};
+use crate::support::http::{get, raw, request};
 
 const TRANSACTIONS: &str = "/v1/transactions";
 
@@ -196,11 +199,104 @@ fn strangers_cannot_make_the_node_verify_signatures_for_ever() {
         .collect();
     assert_eq!(statuses[0], 401);
     assert_eq!(statuses.last(), Some(&429));
+    // Nothing more is verified for this address, good or bad, and what cannot be read counts as well.
+    let good = || known.send(&served, "GET", "/v1/status", &[]).status;
+    let used_up = || send(&served, "GET", "/v1/status", &headers, &[]).status == 429;
+    // A strike is forgiven every second, perhaps just between the two.
+    assert!((0..100).any(|_| used_up() && good() == 429));
     assert_eq!(
         served.get("/v1/status").status,
         200,
         "unsigned requests go on"
     );
+    let start = Instant::now();
+    while good() != 200 {
+        assert!(start.elapsed() < Duration::from_secs(30), "for ever");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    headers[2].1 = "sig=(((".into();
+    let statuses: Vec<u16> = (0..80)
+        .map(|_| send(&served, "GET", "/v1/status", &headers, &[]).status)
+        .collect();
+    assert!(statuses.contains(&429), "{statuses:?}");
+}
+
+#[test]
+fn a_request_over_its_keys_quota_does_not_use_up_its_nonce() {
+    let known = Signing::new(5);
+    let served = Served::new(Settings {
+        client_keys: vec![known.public()],
+        quota: Quotas {
+            key: Quota::new(1, 1),
+            ..Quotas::default()
+        },
+        ..Settings::default()
+    });
+    let headers = loop {
+        let headers = known.headers(&served, "GET", "/v1/status", &[]);
+        if send(&served, "GET", "/v1/status", &headers, &[]).status == 429 {
+            break headers;
+        }
+    };
+    let start = Instant::now();
+    let status = loop {
+        match send(&served, "GET", "/v1/status", &headers, &[]).status {
+            429 => std::thread::sleep(Duration::from_millis(100)),
+            status => break status,
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "for ever");
+    };
+    assert_eq!(status, 200);
+}
+
+/// What a page in a browser on the operator's machine can send, and a client of a proxy there.
+#[test]
+fn only_who_means_this_machine_is_its_operator() {
+    let served = Served::with(Settings::default());
+    let fields = |field| [("host", served.address()), field];
+    let ask = |headers: &[(&str, &str)]| request(&served.url, "GET", "/metrics", headers, &[]);
+    let register = |headers: &[(&str, &str)]| {
+        request(
+            &served.url,
+            "POST",
+            "/v1/agencies/1/cards",
+            headers,
+            &[1; 9],
+        )
+    };
+    assert_eq!(ask(&[]).status, 200);
+    assert_eq!(register(&[]).problem(400)["field"], "body");
+    for passed in [
+        ("origin", "http://evil.example"),
+        ("origin", "null"),
+        ("forwarded", "for=192.0.2.1"),
+        ("x-forwarded-for", "192.0.2.1"),
+        ("x-real-ip", "192.0.2.1"),
+        ("via", "1.1 proxy"),
+    ] {
+        let passed = fields(passed);
+        ask(&passed).problem(401);
+        register(&passed).problem(401);
+        let status = request(&served.url, "GET", "/v1/status", &passed, &[]);
+        assert!(status.json()["node"].is_null(), "{passed:?}");
+    }
+    // DNS rebinding: the connection is to this machine, the name is not.
+    let rebound = [("host", "evil.example:7600")];
+    ask(&rebound).problem(401);
+    register(&rebound).problem(401);
+    // A form can be posted without being asked first, but not as canonical bytes.
+    let body = served.anchor().to_bytes();
+    for kind in ["text/plain", "application/x-www-form-urlencoded", ""] {
+        let headers = [("content-type", kind)];
+        let refused = request(&served.url, "POST", TRANSACTIONS, &headers, &body);
+        assert_eq!(refused.problem(415)["field"], "content-type");
+    }
+    let head = format!(
+        "POST {TRANSACTIONS} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let refused = raw(&served.url, head.as_bytes(), &body);
+    assert_eq!(refused.problem(415)["field"], "content-type");
 }
 
 #[test]
@@ -256,11 +352,25 @@ fn an_idempotency_key_gives_the_same_answer_again() {
     let problem = post("one", &second.to_bytes()).problem(422);
     assert_eq!(problem["field"], "idempotency-key");
     assert_eq!(post("two", &second.to_bytes()).status, 202);
-    // A refusal is an answer, too: the anchor of the same bytes is taken without the key.
+    // What cannot be read is not kept, and leaves its key free.
     let cut = &first.to_bytes()[..20];
     assert_eq!(post("cut", cut).status, 400);
-    assert_eq!(post("cut", cut).status, 400);
-    post("cut", &first.to_bytes()).problem(422);
+    assert_eq!(post("cut", &first.to_bytes()).status, 202);
+    // A refusal is an answer, too, unless a block can change it: who votes the ledger says.
+    let proposal = Proposal {
+        title: "nothing".into(),
+        expires: Day(served.node.ledger.tip().time_ms.day().0 + 7),
+        changes: vec![Change::SetPower(SetPower {
+            agency: PROPOSER,
+            power: 2,
+        })],
+    };
+    let key = SecretKey::from_seed(&[1; 32]);
+    let chain = *served.node.ledger.chain_id();
+    let vote: Transaction = GovernanceVote::sign(&chain, PROPOSER, proposal, &key).into();
+    let refused = post("vote", &vote.to_bytes()).problem(422);
+    assert_eq!(refused["field"], "signature");
+    assert_eq!(post("vote", &first.to_bytes()).status, 202);
     for bad in ["", &"x".repeat(129)] {
         let problem = post(bad, cut).problem(400);
         assert_eq!(problem["field"], "idempotency-key");
@@ -297,6 +407,7 @@ fn a_full_queue_says_when_to_come_back() {
     let problem = answer.problem(429);
     assert_eq!(problem["type"], "urn:zkbureau:problem:queue-full", "{full}");
     assert!(problem["limit"].as_u64().is_some());
+    assert!(problem["field"].is_string(), "{problem}");
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!(wait >= 1);
     assert_eq!(get(&served.url, "/v1/status").status, 200);

@@ -67,7 +67,7 @@ fn whoever_sends_slowly_is_cut_off_in_every_phase() {
     // A body that never ends.
     let mut stream = connect(&served);
     stream
-        .write_all(b"POST /v1/transactions HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nabc")
+        .write_all(b"POST /v1/transactions HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream\r\ncontent-length: 100\r\n\r\nabc")
         .unwrap();
     let (said, _) = closed_after(stream);
     assert!(said.starts_with("HTTP/1.1 408"), "{said}");
@@ -83,13 +83,66 @@ fn whoever_sends_slowly_is_cut_off_in_every_phase() {
 }
 
 #[test]
+fn uploads_that_stall_keep_nobody_out() {
+    let served = Served::new(Settings::default());
+    // More is declared than all bodies together may take.
+    let stalled: Vec<TcpStream> = (0..40)
+        .map(|_| {
+            let mut stream = connect(&served);
+            let head = "POST /v1/transactions HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream";
+            write!(stream, "{head}\r\ncontent-length: 3000000\r\n\r\nabc").unwrap();
+            stream
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(300));
+    for _ in 0..3 {
+        assert_eq!(served.post_transaction(&served.anchor()).status, 202);
+    }
+    // A large one as well: what has not come takes no room.
+    served
+        .post("/v1/transactions", &vec![9; 3 << 20])
+        .problem(400);
+    drop(stalled);
+}
+
+#[test]
+fn one_clients_bodies_have_a_share_of_the_memory() {
+    let served = Served::new(Settings::default());
+    let size = 3 << 20;
+    let upload = |bytes: usize| {
+        let mut stream = connect(&served);
+        let head =
+            "POST /v1/transactions HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream";
+        write!(stream, "{head}\r\ncontent-length: {size}\r\n\r\n").unwrap();
+        stream.write_all(&vec![7; bytes]).unwrap();
+        stream
+    };
+    let start = Instant::now();
+    let mut held: Vec<TcpStream> = Vec::new();
+    let refused = loop {
+        // All but its end. It may be this one that finds no room, so there are more until another one does.
+        held.push(upload(size - 1));
+        std::thread::sleep(Duration::from_millis(100));
+        let answer = served.post("/v1/transactions", &vec![9; size]);
+        if answer.status == 429 || start.elapsed() > SOON {
+            break answer;
+        }
+    };
+    let problem = refused.problem(429);
+    assert_eq!(problem["field"], "body");
+    assert_eq!(problem["limit"], 8 << 20);
+    assert_eq!(served.post_transaction(&served.anchor()).status, 202);
+    drop(held);
+}
+
+#[test]
 fn whoever_does_not_read_is_cut_off() {
     let served = Served::with(impatient());
     let mut stream = connect(&served);
     stream.set_write_timeout(Some(SOON)).unwrap();
     let start = Instant::now();
     // Requests without reading a single answer: buffers fill, then the server gives up.
-    let request = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(64);
+    let request = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(64);
     let cut = loop {
         if stream.write_all(&request).is_err() {
             break true;

@@ -119,7 +119,9 @@ fn subscribers_and_what_they_ask_for_are_bounded() {
     let held = [Stream::open(&served, None), Stream::open(&served, None)];
     assert_eq!(held.each_ref().map(|s| s.status), [200, 200]);
     let refused = served.get("/v1/events");
-    assert_eq!(refused.problem(503)["field"], "subscribers");
+    let problem = refused.problem(503);
+    assert_eq!(problem["field"], "subscribers");
+    assert_eq!(problem["limit"], 2);
     assert!(refused.header("retry-after").is_some());
     for bad in ["x", "-1", "", "1.5", "99999999999999999999"] {
         let headers = [("last-event-id", bad)];
@@ -140,6 +142,16 @@ fn subscribers_and_what_they_ask_for_are_bounded() {
         );
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn one_client_has_a_share_of_the_subscribers() {
+    let served = Served::new(Settings::default());
+    let held: Vec<Stream> = (0..8).map(|_| Stream::open(&served, None)).collect();
+    assert!(held.iter().all(|stream| stream.status == 200));
+    let problem = served.get("/v1/events").problem(429);
+    assert_eq!(problem["field"], "subscribers");
+    assert_eq!(problem["limit"], 8);
 }
 
 #[test]

@@ -60,11 +60,11 @@ pub fn get(url: &str, path: &str) -> Answer {
 
 /// Posts canonical bytes.
 pub fn post(url: &str, path: &str, body: &[u8]) -> Answer {
-    let headers = [("content-type", "application/octet-stream")];
-    request(url, "POST", path, &headers, body)
+    request(url, "POST", path, &[], body)
 }
 
-/// Sends a request with a content length.
+/// Sends a request with a content length, to this machine, and what is posted as canonical bytes, unless a
+/// header field says otherwise.
 pub fn request(
     url: &str,
     method: &str,
@@ -73,8 +73,14 @@ pub fn request(
     body: &[u8],
 ) -> Answer {
     let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
-    if !headers.iter().any(|(name, _)| *name == "host") {
-        head.push_str("host: test\r\n");
+    let has = |field| headers.iter().any(|(name, _)| *name == field);
+    if !has("host") {
+        // As a program on this machine says it.
+        let address = url.strip_prefix("http://").unwrap();
+        head.push_str(&format!("host: {address}\r\n"));
+    }
+    if method == "POST" && !has("content-type") {
+        head.push_str("content-type: application/octet-stream\r\n");
     }
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));

@@ -65,6 +65,14 @@ pub struct Block {
     pub transactions: Vec<Transaction>,
 }
 
+impl Block {
+    /// The header and the number of transactions of an encoded block; the rest is not looked at.
+    pub(crate) fn summary(bytes: &[u8]) -> Option<(Header, u32)> {
+        let (_, mut body) = bytes.split_first().filter(|(v, _)| **v == Self::VERSION)?;
+        <(Header, u32) as BorshDeserialize>::deserialize(&mut body).ok()
+    }
+}
+
 impl Document for Block {
     const NAME: &'static str = "zkbureau/block/v1";
     const MAX_BYTES: usize = MAX_BLOCK_BYTES;
@@ -126,6 +134,9 @@ pub fn transactions_root(hashes: &[TxHash]) -> Digest32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Day;
+    use crate::keys::SecretKey;
+    use crate::transaction::AnchorConsent;
 
     #[test]
     fn a_list_of_transactions_has_its_own_root() {
@@ -156,5 +167,39 @@ mod tests {
             ],
         );
         assert_ne!(two, transactions_root(&[TxHash(inner)]));
+    }
+
+    #[test]
+    fn a_summary_is_that_of_the_whole_block() {
+        let header = Header {
+            chain_id: ChainId([11; 32]),
+            height: Height(2),
+            time_ms: TimeMs(3),
+            previous: [4; 32],
+            proposer: AgencyId(5),
+            transactions_root: [6; 32],
+            state_root: [7; 32],
+            validators_hash: [8; 32],
+            next_validators_hash: [9; 32],
+        };
+        let key = SecretKey::from_seed(&[1; 32]).public();
+        for count in [0_u32, 1, 3] {
+            let anchor = |n: u32| AnchorConsent {
+                commitment: [n as u8; 32],
+                use_key: key,
+                revocation_key: key,
+                expiry: Day(9),
+            };
+            let transactions = (0..count).map(|n| anchor(n).into()).collect();
+            let block = Block {
+                header,
+                transactions,
+            };
+            let bytes = block.to_bytes();
+            assert_eq!(Block::summary(&bytes), Some((header, count)));
+            assert_eq!(Block::summary(&bytes[1..]), None);
+        }
+        assert_eq!(Block::summary(&[]), None);
+        assert_eq!(Block::summary(&[Block::VERSION; 9]), None);
     }
 }

@@ -5,7 +5,7 @@ use zkbureau_circuits::encoding::{Digest32, Document};
 use zkbureau_circuits::log::{self, EMPTY_LOG, LogEntry};
 
 use super::{Ledger, LedgerError, load_header, load_trees};
-use crate::block::{Block, SignedHeader};
+use crate::block::{Block, Header, SignedHeader};
 use crate::ids::{AgencyId, AnchorId, AuditId, Height, TxHash};
 use crate::machine::{StoredLeaf, View, log_key};
 use crate::state::{
@@ -35,6 +35,17 @@ impl<S: Store> Ledger<S> {
         self.store()
             .get(Table::Blocks, &height.0.to_be_bytes())?
             .map(|bytes| Block::from_bytes(&bytes).map_err(|_| LedgerError::Damaged("a block")))
+            .transpose()
+    }
+
+    /// The header of a block and the number of its transactions, which are not decoded.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the store fails.
+    pub fn block_summary(&self, height: Height) -> Result<Option<(Header, u32)>, LedgerError> {
+        self.store()
+            .get(Table::Blocks, &height.0.to_be_bytes())?
+            .map(|bytes| Block::summary(&bytes).ok_or(LedgerError::Damaged("a block")))
             .transpose()
     }
 

@@ -5,6 +5,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::Serialize;
 use zkbureau_circuits::encoding::Document;
 
+use crate::block::{Validator, ValidatorSet};
 use crate::ids::{AgencyId, AuditorId, Day, Height, IssuerId, ProposalId, TimeMs};
 use crate::keys::PublicKey;
 use crate::transaction::{Evidence, Proposal};
@@ -38,6 +39,17 @@ pub struct ProposalState {
     pub ballots: Vec<Ballot>,
     /// Height of the block with the deciding vote; the changes are in force from the next.
     pub adopted: Option<Height>,
+}
+
+impl ProposalState {
+    /// The validators whose votes count: the others have left, or replaced the key that they voted with.
+    pub fn voters<'a>(
+        &'a self,
+        validators: &'a ValidatorSet,
+    ) -> impl Iterator<Item = &'a Validator> + 'a {
+        let voter = |b: &Ballot| validators.get(b.agency).filter(|v| v.key == b.key);
+        self.ballots.iter().filter_map(voter)
+    }
 }
 
 impl Document for ProposalState {
@@ -184,4 +196,40 @@ pub struct EvidenceState {
 impl Document for EvidenceState {
     const NAME: &'static str = "zkbureau/evidence-state/v1";
     const MAX_BYTES: usize = 512;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::SecretKey;
+
+    #[test]
+    fn votes_of_who_left_or_changed_its_key_do_not_count() {
+        let key = |seed: u8| SecretKey::from_seed(&[seed; 32]).public();
+        let ballot = |(id, seed)| Ballot {
+            agency: AgencyId(id),
+            key: key(seed),
+            height: Height(1),
+        };
+        let state = ProposalState {
+            proposal: Proposal {
+                title: String::new(),
+                expires: Day(0),
+                changes: Vec::new(),
+            },
+            opened_by: AgencyId(1),
+            opened: Height(1),
+            ballots: [(1, 1), (2, 2), (3, 3)].map(ballot).to_vec(),
+            adopted: None,
+        };
+        let validator = |(id, seed)| Validator {
+            agency: AgencyId(id),
+            key: key(seed),
+            power: 1,
+        };
+        // The second has left, and the third has another key now.
+        let validators = ValidatorSet::new([(1, 1), (3, 9), (4, 4)].map(validator).to_vec());
+        let voters: Vec<_> = state.voters(&validators).map(|v| v.agency).collect();
+        assert_eq!(voters, [AgencyId(1)]);
+    }
 }

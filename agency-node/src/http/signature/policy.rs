@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use sha2::{Digest as _, Sha256};
 use zkbureau_ledger::ids::TimeMs;
 use zkbureau_ledger::keys::PublicKey;
 
@@ -16,7 +17,9 @@ pub const MAX_AGE_S: i64 = 300;
 /// Longest nonce.
 const MAX_NONCE: usize = 128;
 /// Nonces that are remembered at once.
-const MAX_NONCES: usize = 1 << 16;
+pub const MAX_NONCES: usize = 1 << 18;
+/// Of these, one key's.
+pub const MAX_NONCES_OF_KEY: usize = 1 << 16;
 
 /// What a signature says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,13 +89,24 @@ pub fn claims(signed: &Signed, message: &Message<'_>, now: TimeMs) -> Result<Cla
 
 /// Nonces that were used, as long as their signatures would still be young enough.
 #[derive(Debug, Default)]
-pub struct Nonces(Mutex<HashMap<(PublicKey, String), i64>>);
+pub struct Nonces(Mutex<Used>);
+
+/// The nonces of each key, as the beginning of their hash, and when they were signed.
+#[derive(Debug, Default)]
+struct Used {
+    keys: HashMap<PublicKey, HashMap<[u8; 16], i64>>,
+    count: usize,
+    /// When old ones were dropped last.
+    swept: i64,
+}
 
 /// Why a nonce is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NonceError {
     /// It was used before.
     Used,
+    /// Too many of this key are remembered.
+    KeyFull,
     /// Too many are remembered.
     Full,
 }
@@ -102,17 +116,43 @@ impl Nonces {
     pub fn take(&self, claims: &Claims, now: TimeMs) -> Result<(), NonceError> {
         let now = i64::try_from(now.0 / 1000).unwrap_or(i64::MAX);
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.len() >= MAX_NONCES {
-            used.retain(|_, created| now - *created <= MAX_AGE_S);
-            if used.len() >= MAX_NONCES {
-                return Err(NonceError::Full);
-            }
+        used.take(claims, now)
+    }
+}
+
+impl Used {
+    fn take(&mut self, claims: &Claims, now: i64) -> Result<(), NonceError> {
+        let of_key = |used: &Self| used.keys.get(&claims.key).map_or(0, HashMap::len);
+        if self.count >= MAX_NONCES || of_key(self) >= MAX_NONCES_OF_KEY {
+            self.sweep(now);
         }
-        let entry = (claims.key, claims.nonce.clone());
-        match used.insert(entry, claims.created) {
-            None => Ok(()),
-            Some(_) => Err(NonceError::Used),
+        if of_key(self) >= MAX_NONCES_OF_KEY {
+            return Err(NonceError::KeyFull);
         }
+        if self.count >= MAX_NONCES {
+            return Err(NonceError::Full);
+        }
+        let mut short = [0; 16];
+        short.copy_from_slice(&Sha256::digest(&claims.nonce)[..16]);
+        let nonces = self.keys.entry(claims.key).or_default();
+        if nonces.insert(short, claims.created).is_some() {
+            return Err(NonceError::Used);
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Drops what is too old to count, once a second at most.
+    fn sweep(&mut self, now: i64) {
+        if self.swept == now {
+            return;
+        }
+        self.swept = now;
+        self.keys.retain(|_, nonces| {
+            nonces.retain(|_, created| now - *created <= MAX_AGE_S);
+            !nonces.is_empty()
+        });
+        self.count = self.keys.values().map(HashMap::len).sum();
     }
 }
 
@@ -234,18 +274,33 @@ mod tests {
         assert_eq!(nonces.take(&first, NOW), Ok(()));
         assert_eq!(nonces.take(&first, NOW), Err(NonceError::Used));
         assert_eq!(nonces.take(&claims(2, 0, now), NOW), Ok(()));
-        let key = first.key;
-        for n in 2..MAX_NONCES {
+        let keys: Vec<_> = (1..=5_u8)
+            .map(|seed| SecretKey::from_seed(&[seed; 32]).public())
+            .collect();
+        let of = |key: PublicKey, n: usize| {
             let nonce = n.to_string();
             let claims = Claims {
                 key,
                 created: now,
                 nonce,
             };
-            assert_eq!(nonces.take(&claims, NOW), Ok(()));
+            nonces.take(&claims, NOW)
+        };
+        // One key fills its share, and four of them the memory.
+        for n in 1..MAX_NONCES_OF_KEY {
+            assert_eq!(of(keys[0], n), Ok(()));
         }
+        assert_eq!(of(keys[0], MAX_NONCES), Err(NonceError::KeyFull));
+        for n in 1..MAX_NONCES_OF_KEY {
+            for key in &keys[1..4] {
+                assert_eq!(of(*key, n), Ok(()));
+            }
+        }
+        assert_eq!(of(keys[2], 0), Ok(()));
+        assert_eq!(of(keys[4], 0), Ok(()));
+        assert_eq!(of(keys[4], 1), Err(NonceError::Full));
         let last = claims(1, MAX_NONCES, now);
-        assert_eq!(nonces.take(&last, NOW), Err(NonceError::Full));
+        assert_eq!(nonces.take(&last, NOW), Err(NonceError::KeyFull));
         let later = TimeMs(NOW.0 + 1000 * (MAX_AGE_S as u64 + 1));
         assert_eq!(nonces.take(&last, later), Ok(()));
     }
