@@ -65,6 +65,8 @@ pub enum Command {
     Governance(Governance),
     /// Write a snapshot of the ledger that a new node can start from.
     Snapshot(Snapshot),
+    /// Register a lender's scorecard in the agency's name. It is public, for good.
+    RegisterCard(RegisterCard),
     /// Print the OpenAPI document of the HTTP API.
     Openapi,
     /// Show and rotate keys; make keys of issuers and auditors.
@@ -349,6 +351,20 @@ pub struct Snapshot {
     /// Directory to create.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Print as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RegisterCard {
+    /// The card, as `zkbureau card import` writes it.
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
+    /// The agency, by number; needed only where one node runs several.
+    #[arg(long, value_name = "N", value_parser = agency)]
+    pub agency: Option<AgencyId>,
     /// Print as JSON.
     #[arg(long)]
     pub json: bool,

@@ -11,6 +11,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use support::{Net, assert_success, binary, error_line, http, people};
+use zkbureau_circuits::scorecard::{Bin, Card, Measure, Reference, Span, Variable};
+use zkbureau_ledger::document::armour;
 
 #[test]
 fn a_node_starts_publishes_stops_and_starts_again() {
@@ -45,6 +47,51 @@ fn a_node_starts_publishes_stops_and_starts_again() {
     assert_eq!(after["agencies"], before["agencies"]);
     assert_eq!(after["chain_id"], before["chain_id"]);
     assert!(after["height"].as_u64() >= before["height"].as_u64());
+    assert!(node.stop().success());
+}
+
+#[test]
+fn a_card_is_registered_by_the_operator() {
+    let net = Net::new(2);
+    let bin = |from, to, points| Bin {
+        from,
+        to,
+        points,
+        label: String::new(),
+    };
+    let variable = Variable {
+        name: "owed".into(),
+        reference: Reference {
+            attribute: "balance".into(),
+            lag: 0,
+            measure: Measure::Level,
+            span: Span::Total,
+        },
+        reason: String::new(),
+        bins: vec![bin(-9, 0, 5), bin(0, 9, 1)],
+    };
+    let card = Card::new("small".into(), 1, 0, false, vec![variable]).unwrap();
+    let file = net.write("card.zkb", &armour::encode(&card));
+    let file = file.to_str().unwrap();
+    let line = error_line(&net.run(&["register-card", file]), 2);
+    assert!(line.contains("no node is running"), "{line}");
+    let node = net.start();
+    let line = error_line(&net.run(&["register-card", file]), 2);
+    assert!(line.contains("several agencies"), "{line}");
+    let args = ["register-card", file, "--agency", "2", "--json"];
+    let output = net.run(&args);
+    assert_success(&output);
+    let done: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let hash = hex::encode(card.content_hash());
+    assert_eq!((&done["agency"], &done["hash"]), (&2.into(), &hash.into()));
+    // It is there, so a second time is refused, by another agency as well.
+    let again = ["register-card", file, "--agency", "1"];
+    let line = error_line(&net.run(&again), 1);
+    assert!(line.contains("registered already"), "{line}");
+    let noise = net.write("noise.zkb", "begin zkbureau request v1");
+    let noise = noise.to_str().unwrap();
+    let line = error_line(&net.run(&["register-card", noise, "--agency", "1"]), 2);
+    assert!(line.contains("noise.zkb"), "{line}");
     assert!(node.stop().success());
 }
 

@@ -34,7 +34,11 @@ pub fn propose(node: &Node, proposal: Proposal) -> Result<Value, Failure> {
     let queued = node
         .submit(Transaction::from(vote))
         .map_err(|e| Failure::refused(anyhow!("{e}")))?;
-    let height = wait(node, queued.hash)?;
+    let height = wait(
+        node,
+        queued.hash,
+        "`agency-node governance list` tells when the vote counts",
+    )?;
     let mut value = describe(node, id)?;
     value["height"] = json!(height);
     Ok(value)
@@ -107,7 +111,10 @@ fn describe(node: &Node, id: ProposalId) -> Result<Value, Failure> {
 }
 
 /// Waits until a transaction is in a block.
-fn wait(node: &Node, hash: TxHash) -> Result<u64, Failure> {
+///
+/// # Errors
+/// That it was refused, or has not come in [`PATIENCE`], with `later` about how to go on.
+pub fn wait(node: &Node, hash: TxHash, later: &'static str) -> Result<u64, Failure> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match node.standing(hash)? {
@@ -117,7 +124,7 @@ fn wait(node: &Node, hash: TxHash) -> Result<u64, Failure> {
         }
         if node.is_stopping() || Instant::now() >= deadline {
             return Err(Failure::refused(anyhow!(
-                "the vote is handed in, but not in a block yet; `agency-node governance list` tells"
+                "handed in, but not in a block yet: {later}"
             )));
         }
         let soon = Instant::now() + Duration::from_millis(200);

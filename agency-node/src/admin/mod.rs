@@ -2,12 +2,14 @@
 //! [`protocol`].
 //!
 //! - [`import`]: one file on its way to the ledger;
+//! - [`cards`]: scorecards in the agency's name;
 //! - [`governance`]: proposals and votes; [`keys`]: an agency's keys; [`snapshot`]: copies of the ledger.
 //!
 //! # Correctness
 //! The socket is bound inside a fresh directory that nobody else can enter, restricted, and then moved to its
 //! place, so there is no moment at which another user could connect.
 
+pub mod cards;
 pub mod governance;
 pub mod import;
 pub mod keys;
@@ -205,6 +207,7 @@ fn handle(
             submit,
         } => keys::rotate(node, &kinds, days, submit),
         Request::Snapshot { out } => snapshot::write(node, &out),
+        Request::RegisterCard { agency, card } => cards::register(node, agency, &card),
     }
 }
 

@@ -57,6 +57,13 @@ pub enum Request {
         /// Submit it; else only give it back.
         submit: bool,
     },
+    /// Register a scorecard.
+    RegisterCard {
+        /// In whose name; needed only where one node runs several agencies.
+        agency: Option<AgencyId>,
+        /// The card as text.
+        card: String,
+    },
     /// Write a snapshot of the ledger.
     Snapshot {
         /// File to create, by absolute path.

@@ -32,7 +32,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use thiserror::Error;
 use zkbureau_circuits::ids::AgencyId;
+use zkbureau_circuits::scorecard::Card;
 use zkbureau_ledger::ids::ChainId;
+use zkbureau_ledger::transaction::{RegisterCard, Transaction};
 use zkbureau_ledger::{Ledger, LedgerError, Store};
 
 pub use answer::ask_context;
@@ -178,6 +180,14 @@ impl<S: Store> Agency<S> {
     #[must_use]
     pub fn keys(&self) -> Arc<AgencyKeys> {
         self.vault.keys()
+    }
+
+    /// A scorecard in the agency's name, to be submitted (spec: `ledger/spec/cards.md`). Whoever calls this
+    /// has decided whose cards the agency takes: they are public, and stay.
+    #[must_use]
+    pub fn register_card(&self, card: Card) -> Transaction {
+        let chain = self.ledger.chain_id();
+        RegisterCard::sign(chain, self.id(), card, self.keys().validator()).into()
     }
 
     /// The ledger.

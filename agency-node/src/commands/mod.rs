@@ -2,6 +2,7 @@
 
 mod admin;
 mod backup;
+mod card;
 mod check;
 mod devnet_init;
 mod devnet_start;
@@ -105,6 +106,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Keys(Keys::New(args)) => parties::run(&args),
         Command::Governance(command) => governance::run(&command),
         Command::Snapshot(args) => snapshot::run(&args),
+        Command::RegisterCard(args) => card::run(&args),
         Command::Devnet(Devnet::Init(args)) => devnet_init::run(&args),
         Command::Devnet(Devnet::Start(args)) => devnet_start::run(&args),
     }

@@ -10,7 +10,6 @@ use zkbureau_circuits::encoding::{Digest32, Document};
 use zkbureau_circuits::ids::AgencyId;
 use zkbureau_circuits::scorecard::Card;
 use zkbureau_ledger::state::RegistryKey;
-use zkbureau_ledger::transaction::{RegisterCard, Transaction};
 
 use super::caller::Caller;
 use super::ledger::{Part, Parts, proof, two};
@@ -68,10 +67,8 @@ pub async fn register(
             let agency = node.agencies.get(&id).ok_or_else(|| {
                 Problem::not_found("agency", format!("{id} is not an agency of this node"))
             })?;
-            let key = agency.keys();
-            let register = RegisterCard::sign(node.ledger.chain_id(), id, card, key.validator());
-            node.submit(Transaction::from(register))
-                .map_err(|e| queue_problem(&e))
+            let register = agency.register_card(card);
+            node.submit(register).map_err(|e| queue_problem(&e))
         })
         .await?;
     let mut reply = body::json_reply(&Taken::new(queued.hash));

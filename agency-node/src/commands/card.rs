@@ -1,0 +1,44 @@
+//! `register-card`: a lender's scorecard on the ledger, in the agency's name.
+
+use std::fs::File;
+use std::io::Read;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use zkbureau_circuits::scorecard::Card;
+use zkbureau_ledger::document::armour;
+
+use super::{Outcome, admin};
+use crate::admin::protocol::Request;
+use crate::cli::RegisterCard;
+
+/// Longest file: a card as text, and words around it.
+const MAX_FILE: u64 = 256 * 1024;
+
+/// Asks the node to register it.
+pub fn run(args: &RegisterCard) -> Outcome {
+    let data = args.place.find()?.data;
+    let named = || args.file.display().to_string();
+    let mut text = Vec::new();
+    let file = File::open(&args.file).with_context(named)?;
+    file.take(MAX_FILE + 1)
+        .read_to_end(&mut text)
+        .with_context(named)?;
+    if text.len() as u64 > MAX_FILE {
+        bail!("{}: a card's file has at most {MAX_FILE} bytes", named());
+    }
+    let card: Card = armour::decode(&text).with_context(named)?;
+    let card = armour::encode(&card);
+    let agency = args.agency;
+    let value = admin::request(&data, &Request::RegisterCard { agency, card })?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&value)?);
+    } else {
+        let text = |field: &str| value[field].as_str().unwrap_or_default();
+        println!("card {:?} is registered", text("name"));
+        println!("  agency        {}", value["agency"]);
+        println!("  content hash  {}", text("hash"));
+        println!("  block         {}", value["height"]);
+    }
+    Ok(ExitCode::SUCCESS)
+}
