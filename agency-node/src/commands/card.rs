@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -18,18 +19,8 @@ const MAX_FILE: u64 = 256 * 1024;
 /// Asks the node to register it.
 pub fn run(args: &RegisterCard) -> Outcome {
     let data = args.place.find()?.data;
-    let named = || args.file.display().to_string();
-    let mut text = Vec::new();
-    let file = File::open(&args.file).with_context(named)?;
-    file.take(MAX_FILE + 1)
-        .read_to_end(&mut text)
-        .with_context(named)?;
-    if text.len() as u64 > MAX_FILE {
-        bail!("{}: a card's file has at most {MAX_FILE} bytes", named());
-    }
-    let card: Card = armour::decode(&text).with_context(named)?;
-    let card = armour::encode(&card);
-    let agency = args.agency;
+    let card = read(&args.file).with_context(|| args.file.display().to_string())?;
+    let (agency, card) = (args.agency, armour::encode(&card));
     let value = admin::request(&data, &Request::RegisterCard { agency, card })?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&value)?);
@@ -41,4 +32,15 @@ pub fn run(args: &RegisterCard) -> Outcome {
         println!("  block         {}", value["height"]);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn read(file: &Path) -> anyhow::Result<Card> {
+    let mut text = Vec::new();
+    File::open(file)?
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_FILE {
+        bail!("a card's file has at most {MAX_FILE} bytes");
+    }
+    Ok(armour::decode(&text)?)
 }
