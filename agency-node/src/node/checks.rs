@@ -105,13 +105,15 @@ impl Checks {
     }
 }
 
-/// Runs checks of what arrives on threads of their own. A block is executed on the common ones, which finish
-/// what they have before they take anything else: behind seconds of batches its round would fail.
+/// Runs checks of what arrives on threads of their own, on half of the cores. A block is executed on the common
+/// ones, which finish what they have before they take anything else: behind seconds of batches its round would
+/// fail.
 pub fn apart<T: Send>(check: impl FnOnce() -> T + Send) -> T {
     static THREADS: OnceLock<Option<ThreadPool>> = OnceLock::new();
     let threads = THREADS.get_or_init(|| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let named = ThreadPoolBuilder::new().thread_name(|i| format!("check-{i}"));
-        named.build().ok()
+        named.num_threads(cores.div_ceil(2)).build().ok()
     });
     match threads {
         Some(threads) => threads.install(check),
